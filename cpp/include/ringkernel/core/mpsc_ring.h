@@ -86,10 +86,14 @@ class BasicMpscRing {
     return best;
   }
 
-  // Hands back the message that the last peek returned.
+  // Hands back the message that the last peek returned, or `count` from it on in its lane.
   void release() {
     lanes_[current_]->ring.consumer().release();
     if (burst_left_ != 0) --burst_left_;
+  }
+  void release(std::uint64_t count) {
+    lanes_[current_]->ring.consumer().release(count);
+    burst_left_ = 0;
   }
 
   Status try_pop(void* to, std::size_t bytes) {

@@ -1,0 +1,289 @@
+// The CPU backend: one worker thread a kernel, rings in process memory, an unlimited lease. The reference for others.
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "ringkernel/runtime/backend.h"
+#include "ringkernel/runtime/control.h"
+
+namespace rk {
+namespace {
+
+constexpr std::uint64_t kBatchMessages = 256;
+constexpr std::uint64_t kIdleSpinNs = 50'000;  // stay awake for the next message of a conversation, then sleep
+
+// Failures within a window; the newest max_failures times decide.
+class FailureWindow {
+ public:
+  FailureWindow(std::uint32_t max, std::uint64_t window_ns)
+      : max_(std::min<std::uint32_t>(max, 64)), window_ns_(window_ns) {}
+
+  // True when this failure is one too many.
+  bool add(std::uint64_t now_ns) {
+    const std::uint64_t oldest = times_[count_ % std::max<std::uint32_t>(max_, 1)];
+    const bool too_many = count_ >= max_ && (max_ == 0 || now_ns - oldest <= window_ns_);
+    if (max_ != 0) times_[count_ % max_] = now_ns;
+    ++count_;
+    return too_many;
+  }
+
+ private:
+  std::array<std::uint64_t, 64> times_{};
+  std::uint64_t count_ = 0;
+  std::uint32_t max_;
+  std::uint64_t window_ns_;
+};
+
+// The loop of one kernel. Everything here belongs to the worker thread.
+class ResidentLoop final : public KernelContext {
+ public:
+  explicit ResidentLoop(ResidentSpec spec)
+      : spec_(std::move(spec)),
+        shard_(*spec_.clock, spec_.self.kernel()),
+        failures_(spec_.max_failures, spec_.failure_window_ns) {}
+
+  void run() {
+    spec_.handler->worker_begins(*this);
+    store_relaxed(spec_.telemetry->min_latency_ns, ~u64{0});  // S
+    while (turn()) continue;
+    if (state_ != kDeviceFailed) set_state(kDeviceTerminated);
+    spec_.handler->worker_ends();
+    store_release(spec_.control->has_terminated, u32{1});  // K2
+    spec_.outbox->wake_consumer();
+  }
+
+  // -- KernelContext
+  Status reply(std::uint32_t type_id, std::span<const std::byte> payload, std::uint8_t priority) override {
+    MessageHeader header = make_header(Address{header_.source}, type_id, payload.size(), priority);
+    header.flags = kFlagReply;
+    header.correlation_id = header_.message_id;
+    header.hops = static_cast<u8>(header_.hops + 1);
+    if (Address{header_.source}.kernel() == 0) return to_host(header, payload.data());
+    return spec_.route(Address{header_.source}, header, payload.data());
+  }
+  Status send(Address to, std::uint32_t type_id, std::span<const std::byte> payload, std::uint8_t priority) override {
+    const MessageHeader header = make_header(to, type_id, payload.size(), priority);
+    return to.kernel() == 0 ? to_host(header, payload.data()) : spec_.route(to, header, payload.data());
+  }
+  HlcTimestamp now() override { return shard_.now(); }
+  HlcTimestamp tick() override { return shard_.tick(); }
+  Address self() const override { return spec_.self; }
+  const MessageHeader& header() const override { return header_; }
+  void request_termination() override { own_request_ = true; }
+  bool is_terminating() const override {
+    return own_request_ ||
+           load_relaxed(spec_.control->should_terminate) != kTerminateNo;  // K1 a late look is a late stop
+  }
+
+ private:
+  // One look at the requests and one run of messages. False: the loop ends.
+  bool turn() {
+    const u64 epoch = load_acquire(spec_.control->epoch);             // K1
+    const u32 stop = load_acquire(spec_.control->should_terminate);   // K1
+    const bool active = load_acquire(spec_.control->is_active) != 0;  // K1
+    const bool draining = stop != kTerminateNo || own_request_;
+    set_state(draining ? kDeviceDraining : active ? kDeviceActive : kDevicePaused);
+    store_release(spec_.control->epoch_seen, epoch);  // K2
+    if (stop == kTerminateNow || state_ == kDeviceFailed) return false;
+    if (active && spec_.inbox->try_peek() != nullptr) return run_batch();
+    if (draining) return false;
+    idle(epoch, active);
+    return true;
+  }
+
+  bool run_batch() {
+    Handler& handler = *spec_.handler;
+    handler.batch_begins();
+    bool ok = true;
+    for (std::uint64_t n = 0; n < kBatchMessages && ok; ++n) {
+      const std::byte* slot = spec_.inbox->try_peek();
+      if (slot == nullptr) break;
+      ok = run_one(slot);
+      spec_.inbox->release();
+      if (load_relaxed(spec_.control->epoch) != load_relaxed(spec_.control->epoch_seen))
+        break;  // K1 turn() looks properly
+    }
+    handler.batch_ends();
+    publish_staged();
+    beat();
+    return ok;
+  }
+
+  // False: failed once too often.
+  bool run_one(const std::byte* slot) {
+    std::memcpy(&header_, slot, sizeof(header_));
+    shard_.update(header_.hlc);  // a stamp from too far ahead is not merged; the host refuses such senders
+    store_relaxed(spec_.control->messages_in_flight, u64{1});  // S
+    const std::uint64_t start = HostAtomics::monotonic_ns();
+    const Outcome outcome = spec_.handler->handle(*this, header_, slot + sizeof(MessageHeader));
+    const std::uint64_t end = HostAtomics::monotonic_ns();
+    store_relaxed(spec_.control->messages_in_flight, u64{0});  // S
+    count(end - start);
+    return outcome == Outcome::kHandled || after_failure(end);
+  }
+
+  bool after_failure(std::uint64_t now_ns) {
+    add(spec_.control->error_count, u32{1});
+    if ((header_.flags & kFlagWantsReply) != 0) {
+      MessageHeader header = make_header(Address{header_.source}, 0, 0, kPriorityNormal);
+      header.flags = kFlagReply | kFlagError;
+      header.correlation_id = header_.message_id;
+      to_host(header, reinterpret_cast<const std::byte*>(&header));
+    }
+    if (!failures_.add(now_ns)) return true;
+    set_state(kDeviceFailed);
+    return false;
+  }
+
+  MessageHeader make_header(Address to, std::uint32_t type_id, std::size_t size, std::uint8_t priority) {
+    MessageHeader header{};
+    header.version = kMessageVersion;
+    header.priority = priority;
+    header.type_id = type_id;
+    header.payload_size = static_cast<u32>(size);
+    header.hlc = shard_.tick().time;
+    header.message_id = (static_cast<u64>(spec_.self.kernel()) << 48) | ++sent_;
+    header.source = spec_.self.word;
+    header.dest = to.word;
+    return header;
+  }
+
+  // Replies become visible together when the batch ends, after the handler's world is unlocked.
+  Status to_host(const MessageHeader& header, const std::byte* payload) {
+    if (header.payload_size + sizeof(header) > spec_.outbox->options().slot_size) return Status::kFull;
+    std::byte* slot = spec_.outbox->try_claim(staged_);
+    if (slot == nullptr) slot = wait_for_outbox();
+    if (slot == nullptr) return Status::kClosed;
+    std::memcpy(slot, &header, sizeof(header));
+    if (header.payload_size != 0) std::memcpy(slot + sizeof(header), payload, header.payload_size);
+    ++staged_;
+    return Status::kOk;
+  }
+
+  // The host does not receive: that is back-pressure. Let go of the handler's world meanwhile, and obey a forced stop.
+  std::byte* wait_for_outbox() {
+    publish_staged();
+    spec_.handler->batch_ends();
+    std::byte* slot = nullptr;
+    while (slot == nullptr && !spec_.outbox->closed() &&
+           load_acquire(spec_.control->should_terminate) != kTerminateNow) {  // K1
+      spec_.outbox->wait_for_room(HostAtomics::monotonic_ns() + 10'000'000);
+      slot = spec_.outbox->try_claim();
+    }
+    spec_.handler->batch_begins();
+    return slot;
+  }
+
+  void publish_staged() {
+    if (staged_ != 0) spec_.outbox->publish_many(staged_);
+    staged_ = 0;
+  }
+
+  void idle(u64 epoch, bool active) {
+    beat();
+    spec_.inbox->wait_consumer(
+        [&] {
+          return load_acquire(spec_.control->epoch) != epoch ||  // K1
+                 (active && spec_.inbox->try_peek() != nullptr);
+        },
+        kNoDeadline, kIdleSpinNs);
+  }
+
+  void set_state(u32 state) {
+    if (state == state_) return;
+    state_ = state;
+    store_release(spec_.control->state, state);  // K2
+  }
+
+  void count(std::uint64_t latency_ns) {
+    TelemetryBlock& t = *spec_.telemetry;
+    add(t.messages_processed, u64{1});
+    add(t.total_latency_ns, u64{latency_ns});
+    add(spec_.control->messages_processed, u64{1});
+    if (latency_ns < load_relaxed(t.min_latency_ns)) store_relaxed(t.min_latency_ns, u64{latency_ns});  // S
+    if (latency_ns > load_relaxed(t.max_latency_ns)) store_relaxed(t.max_latency_ns, u64{latency_ns});  // S
+  }
+
+  template <class T>
+  static void add(T& word, T amount) {
+    store_relaxed(word, static_cast<T>(load_relaxed(word) + amount));  // S one writer
+  }
+
+  void beat() {
+    add(spec_.control->heartbeat, u64{1});
+    store_relaxed(spec_.control->hlc_state, shard_.last());  // S
+  }
+
+  ResidentSpec spec_;
+  HlcHostShard shard_;
+  FailureWindow failures_;
+  MessageHeader header_{};
+  std::uint64_t staged_ = 0;
+  std::uint64_t sent_ = 0;
+  u32 state_ = kDeviceNotStarted;
+  bool own_request_ = false;
+};
+
+// A thread that can be waited for with a deadline, and abandoned when a handler never returns.
+class CpuResident final : public Resident {
+ public:
+  explicit CpuResident(ResidentSpec spec) : inbox_(spec.inbox), end_(std::make_shared<End>()) {
+    std::shared_ptr<void> keep_alive = spec.keep_alive;
+    auto loop = std::make_shared<ResidentLoop>(std::move(spec));
+    std::thread([loop, end = end_, keep_alive]() mutable {
+      loop->run();
+      loop.reset();
+      {
+        const std::lock_guard lock(end->mutex);
+        end->ended = true;
+      }
+      end->changed.notify_all();
+    }).detach();  // joined through `end_`: a thread that hangs must not hang its joiner
+  }
+
+  void notify() override { inbox_->wake_consumer(); }
+
+  bool join(std::uint64_t deadline_ns) override {
+    std::unique_lock lock(end_->mutex);
+    while (!end_->ended) {
+      const std::uint64_t now = HostAtomics::monotonic_ns();
+      if (now >= deadline_ns) return false;
+      end_->changed.wait_for(lock, std::chrono::nanoseconds(std::min<std::uint64_t>(deadline_ns - now, 50'000'000)));
+    }
+    return true;
+  }
+
+ private:
+  struct End {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool ended = false;
+  };
+  HostRing* inbox_;
+  std::shared_ptr<End> end_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  const char* name() const override { return "cpu"; }
+  std::string description() const override {
+    return "CPU, " + std::to_string(std::thread::hardware_concurrency()) + " hardware threads";
+  }
+  bool persistent() const override { return true; }
+  std::unique_ptr<Resident> launch(ResidentSpec spec) override {
+    return std::make_unique<CpuResident>(std::move(spec));
+  }
+
+ protected:
+  void* do_alloc(std::size_t bytes) override { return bytes > physical_memory() ? nullptr : map_pages(bytes); }
+  void do_free(void* data, std::size_t bytes) override { unmap_pages(data, bytes); }
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }
+
+}  // namespace rk

@@ -1,0 +1,299 @@
+#include "ringkernel/runtime/host_ring.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <new>
+
+namespace rk {
+namespace {
+
+std::uint64_t next_ring_id() {
+  static std::atomic<std::uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Which lane this thread has in the rings it used last. Ring ids are never used twice, so an old entry cannot mislead.
+struct LaneCacheEntry {
+  std::uint64_t ring_id = 0;
+  std::uint32_t lane = 0;
+};
+thread_local std::array<LaneCacheEntry, 16> lane_cache;
+
+std::uint64_t key_at(const std::byte* message, std::int64_t offset) {
+  std::uint64_t key;
+  std::memcpy(&key, message + offset, sizeof(key));
+  return key;
+}
+
+}  // namespace
+
+const std::shared_ptr<ThreadToken>& ThreadToken::current() {
+  struct Holder {
+    std::shared_ptr<ThreadToken> token = std::make_shared<ThreadToken>();
+    ~Holder() { token->end(); }
+  };
+  static thread_local Holder holder;
+  return holder.token;
+}
+
+HostRing::HostRing(const HostRingOptions& options, MemorySource& memory) : options_(options), id_(next_ring_id()) {
+  const bool dropping = options.overflow == Overflow::kDropOldest;
+  const GeometryError error =
+      dropping ? OverwriteRing<HostAtomics>::geometry(options.capacity, options.slot_size + 8, &geometry_)
+               : make_geometry(options.capacity, options.slot_size, options.layout, &geometry_);
+  if (error != GeometryError::kNone) throw GeometryFailure{error};
+  if (options.slot_size == 0) throw GeometryFailure{GeometryError::kSlotSizeZero};
+  if (geometry_.total_bytes > physical_memory()) throw std::bad_alloc();
+  const std::uint32_t lanes = options_.max_producers;
+  memory_ = memory.allocate(geometry_.total_bytes * lanes);
+  const SpscOptions spsc{options_.wait, options_.progress_interval};
+  if (dropping) {
+    dropping_ = std::make_unique<DroppingRing>(
+        lanes, options_.wait, lanes_in<HostAtomics, OverwriteRing<HostAtomics>>(memory_.data(), geometry_, spsc));
+    scratch_.resize(lanes, std::vector<std::byte>(options_.slot_size + 8));
+  } else {
+    fifo_ = std::make_unique<FifoRing>(lanes, options_.wait, lanes_in<HostAtomics>(memory_.data(), geometry_, spsc));
+    lengths_ = process_memory().allocate(options_.capacity * lanes * sizeof(std::uint32_t));
+  }
+  not_full_ = std::make_unique<Parking<HostAtomics>[]>(lanes);
+}
+
+// -- roles ------------------------------------------------------------------------------------------------------------
+
+std::uint32_t HostRing::lane_of_thread() {
+  LaneCacheEntry& entry = lane_cache[id_ % lane_cache.size()];
+  if (entry.ring_id != id_) entry = LaneCacheEntry{id_, assign_lane()};
+  return entry.lane;
+}
+
+std::uint32_t HostRing::assign_lane() {
+  const auto& me = ThreadToken::current();
+  const std::lock_guard lock(mutex_);
+  const auto mine = std::find(owners_.begin(), owners_.end(), me);
+  if (mine != owners_.end()) return static_cast<std::uint32_t>(mine - owners_.begin());
+  const auto orphan = std::find_if(owners_.begin(), owners_.end(), [](const auto& o) { return !o || !o->alive(); });
+  if (orphan != owners_.end()) {
+    *orphan = me;
+    return static_cast<std::uint32_t>(orphan - owners_.begin());
+  }
+  if (owners_.size() == options_.max_producers) {
+    if (options_.one_producer) throw RoleTaken{Role::kProducer};
+    return options_.max_producers - 1;
+  }
+  const auto lane = static_cast<std::uint32_t>(owners_.size());
+  if (fifo_) {
+    fifo_->take_lane();
+  } else {
+    dropping_->take_lane();
+  }
+  owners_.push_back(shared_lane(lane) ? std::make_shared<ThreadToken>() : me);  // the shared lane is nobody's
+  return lane;
+}
+
+void HostRing::own_consumer() {
+  if (!options_.one_consumer) return;
+  const auto& me = ThreadToken::current();
+  if (consumer_id_.load(std::memory_order_relaxed) == me.get()) return;
+  const std::lock_guard lock(mutex_);
+  if (consumer_owner_ && consumer_owner_ != me && consumer_owner_->alive()) throw RoleTaken{Role::kConsumer};
+  consumer_owner_ = me;
+  consumer_id_.store(me.get(), std::memory_order_relaxed);
+}
+
+void HostRing::leave(Role role) {
+  const auto& me = ThreadToken::current();
+  const std::lock_guard lock(mutex_);
+  if (role == Role::kConsumer && consumer_owner_ == me) {
+    consumer_owner_.reset();
+    consumer_id_.store(nullptr, std::memory_order_relaxed);
+  }
+  const auto mine = std::find(owners_.begin(), owners_.end(), me);
+  if (role == Role::kProducer && mine != owners_.end()) {
+    mine->reset();
+    lane_cache[id_ % lane_cache.size()] = LaneCacheEntry{};
+  }
+}
+
+// -- producing --------------------------------------------------------------------------------------------------------
+
+Status HostRing::try_push(const void* from, std::size_t bytes) {
+  const std::uint32_t lane = lane_of_thread();
+  Status status;
+  if (shared_lane(lane)) {
+    const std::lock_guard lock(shared_lane_mutex_);
+    status = push_to(lane, from, bytes);
+  } else {
+    status = push_to(lane, from, bytes);
+  }
+  if (status == Status::kOk) not_empty_.wake();
+  return status;
+}
+
+Status HostRing::push_to(std::uint32_t lane, const void* from, std::size_t bytes) {
+  return fifo_ ? push_fifo(lane, from, bytes) : push_dropping(lane, from, bytes);
+}
+
+Status HostRing::push_fifo(std::uint32_t lane, const void* from, std::size_t bytes) {
+  auto& producer = fifo_->lane(lane).ring.producer();
+  std::byte* slot = producer.try_claim();
+  if (slot == nullptr) {
+    if (producer.closed()) return Status::kClosed;
+    if (options_.overflow != Overflow::kDropNewest) return Status::kFull;
+    producer.count_dropped(1);
+    return Status::kOk;
+  }
+  std::memcpy(slot, from, bytes);
+  if (bytes != options_.slot_size) std::memset(slot + bytes, 0, options_.slot_size - bytes);
+  *length_of(lane, producer.claimed_index()) = static_cast<std::uint32_t>(bytes);
+  producer.publish();
+  return Status::kOk;
+}
+
+Status HostRing::push_dropping(std::uint32_t lane, const void* from, std::size_t bytes) {
+  std::vector<std::byte>& message = scratch_[lane];
+  const std::uint64_t length = bytes;
+  std::memcpy(message.data(), from, bytes);
+  std::memset(message.data() + bytes, 0, options_.slot_size - bytes);
+  std::memcpy(message.data() + options_.slot_size, &length, sizeof(length));
+  return dropping_->lane(lane).ring.producer().try_push(message.data(), message.size());
+}
+
+std::uint64_t HostRing::push_many(const void* from, std::uint64_t count) {
+  const std::uint32_t lane = lane_of_thread();
+  const auto* rows = static_cast<const std::byte*>(from);
+  std::uint64_t pushed;
+  if (shared_lane(lane)) {
+    const std::lock_guard lock(shared_lane_mutex_);
+    pushed = push_rows(lane, rows, count);
+  } else {
+    pushed = push_rows(lane, rows, count);
+  }
+  if (pushed != 0) not_empty_.wake();
+  return pushed;
+}
+
+std::uint64_t HostRing::push_rows(std::uint32_t lane, const std::byte* rows, std::uint64_t count) {
+  if (!fifo_ || options_.overflow == Overflow::kDropNewest) {
+    std::uint64_t pushed = 0;
+    while (pushed < count && push_to(lane, rows + pushed * options_.slot_size, options_.slot_size) == Status::kOk) {
+      ++pushed;
+    }
+    return pushed;
+  }
+  auto& producer = fifo_->lane(lane).ring.producer();
+  const std::uint64_t fitting = producer.free_slots(count);
+  const auto full = static_cast<std::uint32_t>(options_.slot_size);
+  for (std::uint64_t n = 0; n < fitting; ++n) *length_of(lane, producer.claimed_index(n)) = full;
+  return producer.push_many(rows, fitting);
+}
+
+bool HostRing::can_claim() { return fifo_ != nullptr && !shared_lane(lane_of_thread()); }
+
+std::byte* HostRing::try_claim(std::uint64_t ahead) {
+  return fifo_->lane(lane_of_thread()).ring.producer().try_claim(ahead);
+}
+
+void HostRing::publish_many(std::uint64_t count) {
+  fifo_->lane(lane_of_thread()).ring.producer().publish(count);
+  not_empty_.wake();
+}
+
+void HostRing::publish(std::size_t bytes) {
+  const std::uint32_t lane = lane_of_thread();
+  auto& producer = fifo_->lane(lane).ring.producer();
+  *length_of(lane, producer.claimed_index()) = static_cast<std::uint32_t>(bytes);
+  producer.publish();
+  not_empty_.wake();
+}
+
+bool HostRing::has_room() {
+  const std::uint32_t lane = lane_of_thread();
+  if (!fifo_ || options_.overflow == Overflow::kDropNewest) return true;
+  if (!shared_lane(lane)) return fifo_->lane(lane).ring.producer().has_room_exact();
+  const std::lock_guard lock(shared_lane_mutex_);
+  return fifo_->lane(lane).ring.producer().has_room_exact();
+}
+
+bool HostRing::wait_for_room(std::uint64_t deadline_ns) {
+  const std::uint32_t lane = lane_of_thread();
+  // Threads that share a lane share its sleeper too: they look again at intervals instead.
+  if (shared_lane(lane)) deadline_ns = std::min(deadline_ns, HostAtomics::monotonic_ns() + 1'000'000);
+  return not_full_[lane].wait([this] { return closed() || has_room(); }, deadline_ns);
+}
+
+// -- consuming --------------------------------------------------------------------------------------------------------
+
+const std::byte* HostRing::try_peek() {
+  own_consumer();
+  if (options_.order_offset < 0) return fifo_ ? fifo_->try_peek() : dropping_->try_peek();
+  const auto key = [offset = options_.order_offset](const std::byte* message) { return key_at(message, offset); };
+  return fifo_ ? fifo_->try_peek_ordered(key) : dropping_->try_peek_ordered(key);
+}
+
+std::uint32_t HostRing::peeked_length() const {
+  if (fifo_) {
+    auto& consumer = fifo_->lane(fifo_->peeked_lane()).ring.consumer();
+    return const_cast<HostRing*>(this)->length_of(fifo_->peeked_lane(), consumer.peeked_index())[0];
+  }
+  const std::byte* message = dropping_->lane(dropping_->peeked_lane()).ring.consumer().try_peek();
+  return static_cast<std::uint32_t>(key_at(message, static_cast<std::int64_t>(options_.slot_size)));
+}
+
+void HostRing::release() {
+  if (!fifo_) return dropping_->release();
+  fifo_->release();
+  not_full_[fifo_->peeked_lane()].wake();
+}
+
+std::uint64_t HostRing::readable_span(std::uint64_t wanted) {
+  if (!fifo_ || options_.order_offset >= 0 || geometry_.layout == kLayoutTurn)
+    return std::min<std::uint64_t>(wanted, 1);
+  return fifo_->lane(fifo_->peeked_lane()).ring.consumer().readable_span(wanted);
+}
+
+void HostRing::release_many(std::uint64_t count) {
+  if (!fifo_ || count <= 1) return release();
+  fifo_->release(count);
+  not_full_[fifo_->peeked_lane()].wake();
+}
+
+std::uint64_t HostRing::pop_many(void* to, std::uint64_t count) {
+  auto* rows = static_cast<std::byte*>(to);
+  std::uint64_t done = 0;
+  while (done < count) {
+    const std::byte* message = try_peek();
+    if (message == nullptr) break;
+    const std::uint64_t span = readable_span(count - done);
+    std::memcpy(rows + done * options_.slot_size, message, span * options_.slot_size);
+    release_many(span);
+    done += span;
+  }
+  return done;
+}
+
+bool HostRing::wait_for_message(std::uint64_t deadline_ns) {
+  return not_empty_.wait([this] { return try_peek() != nullptr || closed(); }, deadline_ns);
+}
+
+// -- both -------------------------------------------------------------------------------------------------------------
+
+void HostRing::close() {
+  if (fifo_) {
+    fifo_->close();
+  } else {
+    dropping_->close();
+  }
+  not_empty_.wake();
+  for (std::uint32_t i = 0; i < options_.max_producers; ++i) not_full_[i].wake();
+}
+
+bool HostRing::closed() const { return fifo_ ? fifo_->closed() : dropping_->closed(); }
+
+bool HostRing::closed_and_drained() { return fifo_ ? fifo_->closed_and_drained() : dropping_->closed_and_drained(); }
+
+RingStats HostRing::stats() const { return fifo_ ? fifo_->stats() : dropping_->stats(); }
+
+std::uint32_t HostRing::producers() const { return fifo_ ? fifo_->lanes_in_use() : dropping_->lanes_in_use(); }
+
+}  // namespace rk

@@ -1,0 +1,57 @@
+#include "ringkernel/runtime/memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <new>
+#include <utility>
+
+namespace rk {
+namespace {
+
+class ProcessMemory final : public MemorySource {
+  void* do_alloc(std::size_t bytes) override { return map_pages(bytes); }
+  void do_free(void* data, std::size_t bytes) override { unmap_pages(data, bytes); }
+};
+
+}  // namespace
+
+Memory::~Memory() {
+  if (data_ != nullptr) source_->do_free(data_, bytes_);
+}
+
+Memory::Memory(Memory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)), source_(other.source_) {}
+
+Memory& Memory::operator=(Memory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(source_, other.source_);
+  return *this;
+}
+
+Memory MemorySource::allocate(std::size_t bytes) {
+  if (bytes == 0) return Memory{};
+  void* data = do_alloc(bytes);
+  if (data == nullptr) throw std::bad_alloc();
+  return Memory(data, bytes, this);
+}
+
+MemorySource& process_memory() {
+  static ProcessMemory source;
+  return source;
+}
+
+void* map_pages(std::size_t bytes) {
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
+  return data == MAP_FAILED ? nullptr : data;
+}
+
+void unmap_pages(void* data, std::size_t bytes) { munmap(data, bytes); }
+
+std::size_t physical_memory() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace rk

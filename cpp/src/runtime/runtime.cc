@@ -1,0 +1,82 @@
+#include "ringkernel/runtime/runtime.h"
+
+#include <algorithm>
+
+namespace rk {
+
+Runtime::Runtime(std::shared_ptr<Backend> backend, std::uint32_t node_id, std::uint64_t max_drift_ntp64)
+    : backend_(std::move(backend)), clock_(source_, node_id, max_drift_ntp64) {}
+
+std::shared_ptr<Kernel> Runtime::launch(std::shared_ptr<Handler> handler, const KernelOptions& options) {
+  const std::lock_guard lock(mutex_);
+  if (closed_) throw Error("RuntimeClosedError", "the runtime is closed: make a new one");
+  if (kernels_.size() >= 0xFFFF) throw Error("ResourceLimitError", "a runtime has room for 65535 kernels in its life");
+  const auto same_name = [&](const auto& k) {
+    return k->name() == options.name && k->state() != KernelState::kTerminated;
+  };
+  if (std::any_of(kernels_.begin(), kernels_.end(), same_name)) {
+    throw Error("KernelExistsError", "a kernel named '" + options.name +
+                                         "' is running: terminate it, or launch this one "
+                                         "under another name with name=");
+  }
+  const auto number = static_cast<std::uint32_t>(kernels_.size() + 1);
+  auto kernel =
+      std::make_shared<Kernel>(backend_, std::move(handler), options, Address::make(clock_.node_id(), number));
+  kernel->use_message_ids(&message_ids_);
+  auto self = shared_from_this();
+  kernel->launch(clock_, [self](Address to, const MessageHeader& header, const std::byte* payload) {
+    return self->route(to, header, payload);
+  });
+  kernels_.push_back(kernel);
+  return kernel;
+}
+
+Status Runtime::route(Address to, const MessageHeader& header, const std::byte* payload) {
+  const std::shared_ptr<Kernel> kernel = find(to);
+  if (!kernel) return Status::kClosed;
+  if (header.payload_size > kernel->options().max_payload) return Status::kFull;
+  return kernel->accept(header, payload);
+}
+
+std::shared_ptr<Kernel> Runtime::find(const std::string& name) {
+  const std::shared_lock lock(mutex_);
+  const auto found = std::find_if(kernels_.rbegin(), kernels_.rend(), [&](const auto& k) { return k->name() == name; });
+  return found == kernels_.rend() ? nullptr : *found;
+}
+
+std::shared_ptr<Kernel> Runtime::find(Address address) {
+  const std::shared_lock lock(mutex_);
+  const std::uint32_t number = address.kernel();
+  return number == 0 || number > kernels_.size() ? nullptr : kernels_[number - 1];
+}
+
+std::vector<std::shared_ptr<Kernel>> Runtime::kernels() {
+  const std::shared_lock lock(mutex_);
+  return kernels_;
+}
+
+bool Runtime::closed() {
+  const std::shared_lock lock(mutex_);
+  return closed_;
+}
+
+std::vector<std::string> Runtime::close(std::uint64_t deadline_ns, const Kernel::Poll& poll) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return {};
+    closed_ = true;
+  }
+  std::vector<std::string> hung;
+  for (const auto& kernel : kernels()) {
+    const KernelState state = kernel->state();
+    if (state == KernelState::kTerminated) continue;
+    try {
+      kernel->terminate(deadline_ns, poll);
+    } catch (const Error&) {
+      hung.push_back(kernel->name());
+    }
+  }
+  return hung;
+}
+
+}  // namespace rk

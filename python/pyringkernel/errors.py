@@ -1,0 +1,174 @@
+"""Everything that pyringkernel raises: one tree, each class also the builtin that fits."""
+
+from __future__ import annotations
+
+
+class RingKernelError(Exception):
+    """Base of all errors of this package."""
+
+
+class InvalidArgumentError(RingKernelError, ValueError):
+    """An argument has a value that cannot be."""
+
+
+class UnsupportedError(RingKernelError, NotImplementedError):
+    """The operation does not exist for this object; the text says what does."""
+
+
+class ForkedProcessError(RingKernelError, RuntimeError):
+    """An object of the parent process was used after fork()."""
+
+
+class ResourceLimitError(RingKernelError, RuntimeError):
+    """A fixed limit of the design was reached."""
+
+
+# -- messages
+
+
+class MessageDefinitionError(RingKernelError, TypeError):
+    """A message class cannot be made from these annotations."""
+
+
+class TypeIdCollisionError(MessageDefinitionError):
+    """Two message classes have one type id."""
+
+
+class FieldTypeError(RingKernelError, TypeError):
+    """A field was given a value of the wrong type, is missing, or does not exist."""
+
+
+class FieldRangeError(RingKernelError, OverflowError, ValueError):
+    """A field was given a value that its type cannot hold."""
+
+
+class InvalidMessageError(RingKernelError, ValueError):
+    """Bytes are not the message that they claim to be."""
+
+
+class ReleasedError(RingKernelError, ValueError):
+    """A view was used after its slot was handed back to the ring."""
+
+
+class ViewInUseError(RingKernelError, BufferError):
+    """A slot cannot be handed back while arrays or views still point into it."""
+
+
+# -- rings
+
+
+class RingError(RingKernelError):
+    """Base of the errors of rings."""
+
+
+class CapacityError(RingError, ValueError):
+    """The capacity is not a power of two, or not positive."""
+
+
+class SlotTooSmallError(RingError, ValueError):
+    """The data does not fit the ring's slots."""
+
+
+class RingMemoryError(RingError, MemoryError):
+    """The ring does not fit into memory."""
+
+
+class WrongItemError(RingError, TypeError):
+    """The ring holds items of another type."""
+
+
+class RingFullError(RingError, BufferError):
+    """The ring is full and its policy is to fail."""
+
+
+class RingTimeoutError(RingError, TimeoutError):
+    """The ring stayed full, or empty, until the deadline."""
+
+
+class RingClosedError(RingError, ConnectionError):
+    """The ring is closed; for a consumer: closed and drained."""
+
+
+class SecondProducerError(RingError, RuntimeError):
+    """A second thread wanted to produce into a single-producer ring."""
+
+
+class SecondConsumerError(RingError, RuntimeError):
+    """A second thread wanted to consume from a ring."""
+
+
+# -- clock
+
+
+class ClockSkewError(RingKernelError, ValueError):
+    """A remote timestamp is further ahead than max_drift allows; the clock is unchanged."""
+
+
+# -- runtime
+
+
+class BackendUnavailableError(RingKernelError, RuntimeError):
+    """The backend asked for cannot be used here; the text says why."""
+
+
+class RuntimeClosedError(RingKernelError, RuntimeError):
+    """The runtime was closed."""
+
+
+class HandlerSignatureError(RingKernelError, TypeError):
+    """A handler does not look or behave like one."""
+
+
+class KernelError(RingKernelError):
+    """Base of the errors of kernels."""
+
+
+class UnknownKernelError(KernelError, LookupError):
+    """No kernel has this name."""
+
+
+class KernelExistsError(KernelError, ValueError):
+    """A kernel of this name is running."""
+
+
+class InvalidStateTransition(KernelError, RuntimeError):  # noqa: N818 (the established name)
+    """A kernel cannot make this move from the state it is in."""
+
+
+class KernelTerminatedError(KernelError, ConnectionError):
+    """The kernel is terminating or terminated."""
+
+
+class KernelFailedError(KernelError, RuntimeError):
+    """The kernel's handler failed too often; the cause is its last exception."""
+
+
+class KernelHungError(KernelError, TimeoutError):
+    """A handler did not return in time."""
+
+
+class HandlerError(KernelError, RuntimeError):
+    """The handler raised while handling a call; the cause is what it raised."""
+
+
+class CallTimeoutError(KernelError, TimeoutError):
+    """No reply came in time."""
+
+
+class ReceiveTimeoutError(KernelError, TimeoutError):
+    """The kernel sent nothing in time."""
+
+
+class WrongMessageError(KernelError, TypeError):
+    """The kernel does not accept messages of this class."""
+
+
+class MessageTooLargeError(KernelError, ValueError):
+    """A message is larger than the kernel's slots."""
+
+
+class ContextError(KernelError, RuntimeError):
+    """A handler's context was used outside the handler."""
+
+
+__all__ = [name for name, value in list(globals().items()) if isinstance(value, type)]
