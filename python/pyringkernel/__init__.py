@@ -1,21 +1,21 @@
 """RingKernel: Python functions as resident actors, and typed messages in microseconds.
 
-    import pyringkernel as rk
+import pyringkernel as rk
 
-    @rk.message
-    class Greeting:
-        number: rk.u32
+@rk.message
+class Greeting:
+    number: rk.u32
 
-    @rk.kernel
-    def echo(ctx: rk.Context, msg: Greeting) -> Greeting:
-        return msg
+@rk.kernel
+def echo(ctx: rk.Context, msg: Greeting) -> Greeting:
+    return msg
 
-    with rk.Runtime() as rt:
-        print(rt.launch(echo).call(Greeting(number=7)))
+with rk.Runtime() as rt:
+    print(rt.launch(echo).call(Greeting(number=7)))
 """
 
 from . import _core, errors
-from ._core import Context, HlcClock, HlcShard, HlcTimestamp, MessageHeader
+from ._core import Context, HlcClock, HlcShard, HlcTimestamp, Message, MessageHeader
 from .errors import *  # noqa: F403
 from .handlers import kernel
 from .messages import message, state
@@ -34,6 +34,7 @@ __all__ = [
     "HlcTimestamp",
     "Kernel",
     "KernelState",
+    "Message",
     "MessageHeader",
     "MpscRing",
     "Priority",

@@ -9,8 +9,20 @@ import numpy as np
 from .errors import FieldRangeError, FieldTypeError, WrongItemError
 from .messages import layout_of
 
-_CODES = {"bool": "?", "i8": "<i1", "i16": "<i2", "i32": "<i4", "i64": "<i8", "u8": "<u1", "u16": "<u2", "u32": "<u4",
-          "u64": "<u8", "f16": "<f2", "f32": "<f4", "f64": "<f8"}
+_CODES = {
+    "bool": "?",
+    "i8": "<i1",
+    "i16": "<i2",
+    "i32": "<i4",
+    "i64": "<i8",
+    "u8": "<u1",
+    "u16": "<u2",
+    "u32": "<u4",
+    "u64": "<u8",
+    "f16": "<f2",
+    "f32": "<f4",
+    "f64": "<f8",
+}
 
 
 def element_dtype(scalar: str, nested: type[Any] | None) -> np.dtype[Any]:
@@ -25,15 +37,27 @@ def _field_dtype(row: Any) -> np.dtype[Any]:
     if row.shape == 1:
         return np.dtype((element, (row.count,)))
     first = row.elements_offset - row.offset
-    return np.dtype({"names": ["length", "data"], "formats": ["<u4", (element, (row.count,))], "offsets": [0, first],
-                     "itemsize": first + element.itemsize * row.count})
+    return np.dtype(
+        {
+            "names": ["length", "data"],
+            "formats": ["<u4", (element, (row.count,))],
+            "offsets": [0, first],
+            "itemsize": first + element.itemsize * row.count,
+        }
+    )
 
 
 def message_dtype(cls: type[Any]) -> np.dtype[Any]:
     """The NumPy structured dtype with exactly the wire layout of a message class."""
     layout = layout_of(cls)
-    return np.dtype({"names": [r.name for r in layout.rows], "formats": [_field_dtype(r) for r in layout.rows],
-                     "offsets": [r.offset for r in layout.rows], "itemsize": layout.size})
+    return np.dtype(
+        {
+            "names": [r.name for r in layout.rows],
+            "formats": [_field_dtype(r) for r in layout.rows],
+            "offsets": [r.offset for r in layout.rows],
+            "itemsize": layout.size,
+        }
+    )
 
 
 def _from_messages(values: Any, dtype: np.dtype[Any], name: str, nested: type[Any]) -> np.ndarray[Any, Any]:
@@ -83,7 +107,9 @@ def _cast_exactly(source: np.ndarray[Any, Any], dtype: np.dtype[Any], name: str)
     if source.dtype.kind in "iu" and dtype.kind in "iu":
         info = np.iinfo(dtype)
         if int(source.min()) < info.min or int(source.max()) > info.max:
-            raise FieldRangeError(f"{name}: found values from {source.min()} to {source.max()}, {dtype} holds {info.min} to {info.max}")
+            raise FieldRangeError(
+                f"{name}: found values from {source.min()} to {source.max()}, {dtype} holds {info.min} to {info.max}"
+            )
         return source.astype(dtype)
     raise FieldTypeError(f"{name}: found an array of {source.dtype}, need {dtype}")
 
@@ -109,7 +135,9 @@ def rows(array: Any, item: Any, slot_size: int) -> tuple[np.ndarray[Any, Any], i
             return np.ascontiguousarray(data), data.shape[0]
         if data.dtype.kind == "V" and data.ndim == 1 and data.dtype.itemsize == slot_size:
             return np.ascontiguousarray(data), data.shape[0]
-        raise WrongItemError(f"found an array of {data.dtype} with shape {data.shape}, need uint8 of shape (n, {slot_size}), or a structured array with {slot_size}-byte items")
+        raise WrongItemError(
+            f"found an array of {data.dtype} with shape {data.shape}, need uint8 of shape (n, {slot_size}), or a structured array with {slot_size}-byte items"
+        )
     if data.dtype != dtype or data.ndim != 1:
         raise WrongItemError(f"found an array of {data.dtype} with shape {data.shape}, need one dimension of {dtype}")
     return np.ascontiguousarray(data), data.shape[0]
@@ -125,7 +153,11 @@ def checked_out(out: Any, item: Any, slot_size: int) -> np.ndarray[Any, Any]:
     """`out` when pop_many can fill it. Raises WrongItemError."""
     dtype = item_dtype(item, slot_size)
     good = isinstance(out, np.ndarray) and out.flags.c_contiguous and out.flags.writeable
-    if good and (out.dtype == dtype and out.ndim == 1 if dtype is not None else out.dtype == np.uint8 and out.ndim == 2 and out.shape[1] == slot_size):
+    if good and (
+        out.dtype == dtype and out.ndim == 1
+        if dtype is not None
+        else out.dtype == np.uint8 and out.ndim == 2 and out.shape[1] == slot_size
+    ):
         return out  # type: ignore[no-any-return]
     raise WrongItemError(f"out: need a writable C-contiguous array of {dtype or f'uint8 with shape (n, {slot_size})'}")
 

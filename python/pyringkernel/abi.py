@@ -17,8 +17,14 @@ def dtype(name: str) -> np.dtype[Any]:
     Raises KeyError for other names.
     """
     size, fields = _core.abi_layouts[name]
-    return np.dtype({"names": [f[0] for f in fields], "formats": [f[1] for f in fields],
-                     "offsets": [f[2] for f in fields], "itemsize": size})
+    return np.dtype(
+        {
+            "names": [f[0] for f in fields],
+            "formats": [f[1] for f in fields],
+            "offsets": [f[2] for f in fields],
+            "itemsize": size,
+        }
+    )
 
 
 def names() -> list[str]:

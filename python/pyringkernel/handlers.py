@@ -30,6 +30,10 @@ class KernelSpec:
     publishes_to: tuple[str, ...] = field(default=())
 
 
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
 def _members(annotation: Any) -> tuple[Any, ...]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
@@ -40,7 +44,9 @@ def _messages(annotation: Any, what: str, name: str) -> tuple[type[Any], ...]:
     found = tuple(m for m in _members(annotation) if m is not type(None) and m is not None)
     for one in found:
         if not (isinstance(one, type) and issubclass(one, _core.Message)):
-            raise HandlerSignatureError(f"{name}: {what} is annotated {one!r}, need a class made by @rk.message, or a union of them")
+            raise HandlerSignatureError(
+                f"{name}: {what} is annotated {one!r}, need a class made by @rk.message, or a union of them"
+            )
     return found
 
 
@@ -56,7 +62,9 @@ def _hints(function: Any, name: str) -> dict[str, Any]:
             return typing.get_type_hints(function, frame.f_globals, frame.f_locals)
         except NameError:
             frame = frame.f_back
-    raise HandlerSignatureError(f"{name}: its annotations name classes that cannot be found; make them where the handler is made")
+    raise HandlerSignatureError(
+        f"{name}: its annotations name classes that cannot be found; make them where the handler is made"
+    )
 
 
 def inspect_handler(function: Any, name: str, accepts: Sequence[type[Any]] | None = None) -> KernelSpec:
@@ -68,17 +76,23 @@ def inspect_handler(function: Any, name: str, accepts: Sequence[type[Any]] | Non
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError as error:
-        raise HandlerSignatureError(f"{name}: its signature is unknown ({error}); wrap it in a function (ctx, message)") from error
+        raise HandlerSignatureError(
+            f"{name}: its signature is unknown ({error}); wrap it in a function (ctx, message)"
+        ) from error
     needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
     if len(needed) not in (2, 3) or any(p.kind == p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-        raise HandlerSignatureError(f"{name}{inspect.signature(function)}: need (ctx, message) or (ctx, state, message)")
+        raise HandlerSignatureError(
+            f"{name}{inspect.signature(function)}: need (ctx, message) or (ctx, state, message)"
+        )
     target = function if inspect.isfunction(function) or inspect.ismethod(function) else type(function).__call__
     hints = _hints(target, name)
     message_hint = hints.get(needed[-1].name)
     classes = tuple(accepts) if accepts is not None else ()
     if not classes:
         if message_hint is None:
-            raise HandlerSignatureError(f"{name}: annotate the parameter {needed[-1].name!r} with a message class, or give accepts=[...]")
+            raise HandlerSignatureError(
+                f"{name}: annotate the parameter {needed[-1].name!r} with a message class, or give accepts=[...]"
+            )
         classes = _messages(message_hint, f"the parameter {needed[-1].name!r}", name)
     else:
         _messages(typing.Union[classes], "accepts", name)  # noqa: UP007 (a union of a tuple)
@@ -91,17 +105,33 @@ def _state(annotation: Any, parameter: str, name: str) -> type[Any] | None:
     if annotation is None:
         raise HandlerSignatureError(f"{name}: annotate the parameter {parameter!r} with a class made by @rk.state")
     if not getattr(annotation, "__rk_state__", False):
-        raise HandlerSignatureError(f"{name}: the parameter {parameter!r} is annotated {annotation!r}, need a class made by @rk.state")
+        raise HandlerSignatureError(
+            f"{name}: the parameter {parameter!r} is annotated {annotation!r}, need a class made by @rk.state"
+        )
     return typing.cast("type[Any]", annotation)
 
 
 @overload
 def kernel(function: F, /) -> F: ...
 @overload
-def kernel(*, id: str | None = None, mode: str = "persistent", block_size: int = 1, publishes_to: Sequence[str] = (),
-           compiled: bool = False) -> Callable[[F], F]: ...
-def kernel(function: Any = None, /, *, id: str | None = None, mode: str = "persistent", block_size: int = 1,
-           publishes_to: Sequence[str] = (), compiled: bool = False) -> Any:
+def kernel(
+    *,
+    id: str | None = None,
+    mode: str = "persistent",
+    block_size: int = 1,
+    publishes_to: Sequence[str] = (),
+    compiled: bool = False,
+) -> Callable[[F], F]: ...
+def kernel(
+    function: Any = None,
+    /,
+    *,
+    id: str | None = None,
+    mode: str = "persistent",
+    block_size: int = 1,
+    publishes_to: Sequence[str] = (),
+    compiled: bool = False,
+) -> Any:
     """Mark a function as a handler: ``(ctx, message)`` or ``(ctx, state, message)``, returning a reply or None.
 
     The function stays callable as it is. Raises HandlerSignatureError at once when it cannot be a handler.
@@ -112,9 +142,11 @@ def kernel(function: Any = None, /, *, id: str | None = None, mode: str = "persi
         raise HandlerSignatureError(f"mode: found {mode!r}, need 'persistent' or 'event_driven'")
 
     def mark(target: Any) -> Any:
-        name = id or getattr(target, "__name__", type(target).__name__)
+        name = id or _name_of(target)
         found = inspect_handler(target, name)
-        target.__rk_kernel__ = KernelSpec(name, found.accepts, found.replies, found.state, mode, block_size, tuple(publishes_to))
+        target.__rk_kernel__ = KernelSpec(
+            name, found.accepts, found.replies, found.state, mode, block_size, tuple(publishes_to)
+        )
         return target
 
     return mark if function is None else mark(function)
@@ -125,4 +157,4 @@ def spec_of(function: Any, name: str | None, accepts: Sequence[type[Any]] | None
     marked = getattr(function, "__rk_kernel__", None)
     if isinstance(marked, KernelSpec) and accepts is None:
         return marked
-    return inspect_handler(function, name or getattr(function, "__name__", type(function).__name__), accepts)
+    return inspect_handler(function, name or _name_of(function), accepts)

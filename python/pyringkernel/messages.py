@@ -25,6 +25,7 @@ else:
         """Speaks to type checkers only (PEP 681)."""
         return lambda decorator: decorator
 
+
 T = TypeVar("T")
 
 _ONE, _ARRAY, _VEC = 0, 1, 2
@@ -66,7 +67,13 @@ def _element(kind: Any, where: str) -> tuple[int, int, int, type[Any] | None, st
         return _STRUCT, inner.size, inner.align, kind, "", inner.signature
     if kind is bool:
         return _element(_scalar("boolean"), where)
-    hint = {int: "rk.i64", float: "rk.f64", str: "rk.Bytes[n]", bytes: "rk.Bytes[n]", list: "rk.Array[rk.f32, n]"}
+    hint = {
+        int: "rk.i64",
+        float: "rk.f64",
+        str: "rk.Bytes[n]",
+        bytes: "rk.Bytes[n]",
+        list: "rk.Array[rk.f32, n]",
+    }
     advice = f"; write {hint[kind]}" if kind in hint else ", such as rk.u32, rk.f32 or another message class"
     raise MessageDefinitionError(f"{where}: found {kind!r}, need a field type{advice}")
 
@@ -94,8 +101,18 @@ def _place(name: str, kind: Any, end: int, where: str) -> tuple[FieldRow, int, i
     align = max(align, 4) if shape == "Vec" else align
     start = _align(end, align)
     first = _align(start + 4, align) if shape == "Vec" else start
-    row = FieldRow(name, scalar, _VEC if shape == "Vec" else _ARRAY, start, first, size, kind.count, nested, numpy,
-                   f"{shape}[{text},{kind.count}]")
+    row = FieldRow(
+        name,
+        scalar,
+        _VEC if shape == "Vec" else _ARRAY,
+        start,
+        first,
+        size,
+        kind.count,
+        nested,
+        numpy,
+        f"{shape}[{text},{kind.count}]",
+    )
     return row, first + size * kind.count, align
 
 
@@ -146,7 +163,9 @@ def _annotations(cls: type[Any], depth: int) -> dict[str, Any]:
     try:
         return inspect.get_annotations(cls, globals=frame.f_globals, locals=names, eval_str=True)
     except NameError as error:
-        raise MessageDefinitionError(f"{cls.__name__}: {error}; the names in annotations must exist where the class is made") from error
+        raise MessageDefinitionError(
+            f"{cls.__name__}: {error}; the names in annotations must exist where the class is made"
+        ) from error
 
 
 class _LazyDtype:
@@ -174,7 +193,9 @@ def _repr(self: Any) -> str:
     parts = []
     for row in layout_of(type(self)).rows:
         value = getattr(self, row.name)
-        shown = repr(value) if row.shape == _ONE else f"[{', '.join(map(str, value[:4]))}{', …' if len(value) > 4 else ''}]"
+        shown = (
+            repr(value) if row.shape == _ONE else f"[{', '.join(map(str, value[:4]))}{', …' if len(value) > 4 else ''}]"
+        )
         parts.append(f"{row.name}={shown}")
     return f"{type(self).__name__}({', '.join(parts)})"
 
@@ -184,23 +205,39 @@ def _reduce(self: Any) -> Any:
 
 
 def _build(cls: type[Any], type_id: int | None, depth: int) -> type[Any]:
-    if cls.__bases__ != (object,):
-        raise MessageDefinitionError(f"{cls.__name__}: a message class has no base class; use a field of another message instead")
+    if cls.__bases__ not in ((object,), (_core.Message,)):
+        raise MessageDefinitionError(
+            f"{cls.__name__}: a message class has no base but rk.Message; use a field of another message instead"
+        )
     annotations = _annotations(cls, depth)
     layout = _make_layout(cls.__name__, annotations)
     if type_id is not None and not 0 < type_id < 2**32:
         raise MessageDefinitionError(f"{cls.__name__}: found type_id={type_id!r}, need 1 to 2**32 - 1")
     number = fnv1a32(layout.signature) if type_id is None else type_id
     names = {row.name for row in layout.rows}
-    body = {k: v for k, v in cls.__dict__.items() if k not in names and k not in ("__dict__", "__weakref__", "__hash__")}
+    body = {
+        k: v for k, v in cls.__dict__.items() if k not in names and k not in ("__dict__", "__weakref__", "__hash__")
+    }
     body.update(__slots__=(), __match_args__=tuple(annotations), layout=layout, type_id=number, wire_size=layout.size)
     body.setdefault("__repr__", _repr)
     body.update(dtype=_LazyDtype(), __reduce__=_reduce)
     made = type(cls.__name__, (_core.Message,), body)
     _register(made, number, layout.signature)
     defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
-    rows = [(r.name, r.scalar, r.shape, r.offset, r.elements_offset, r.element_size, r.count, r.nested, r.name not in defaults)
-            for r in layout.rows]
+    rows = [
+        (
+            r.name,
+            r.scalar,
+            r.shape,
+            r.offset,
+            r.elements_offset,
+            r.element_size,
+            r.count,
+            r.nested,
+            r.name not in defaults,
+        )
+        for r in layout.rows
+    ]
     _core.define_message(made, number, layout.size, layout.align, rows)
     for name, value in defaults.items():
         _core.set_default(made, name, value)
@@ -216,7 +253,8 @@ def message(cls: type[Any] | None = None, /, *, type_id: int | None = None) -> A
     """Make a message class from annotated fields.
 
     An instance holds its wire bytes; reading and writing a field works on them in place. ``Cls.dtype`` is the NumPy
-    structured dtype of the same layout, ``Cls.type_id`` a stable hash of name and fields unless given.
+    structured dtype of the same layout, ``Cls.type_id`` a stable hash of name and fields unless given. The base class
+    ``rk.Message`` may be written or left out; written, type checkers see ``header``, ``to_bytes`` and the like.
 
     Raises MessageDefinitionError for fields that cannot be, TypeIdCollisionError when another class has the id.
     """
@@ -232,5 +270,5 @@ def state(cls: type[T], /) -> type[T]:
     Raises MessageDefinitionError for fields that cannot be.
     """
     made = _build(cls, None, 2)
-    made.__rk_state__ = True  # type: ignore[attr-defined]
+    made.__rk_state__ = True
     return cast("type[T]", made)

@@ -58,7 +58,7 @@ def _item(slot_size: int | None, dtype: Any) -> tuple[int, Any]:
     if dtype is None:
         return 64 if slot_size is None else _count("slot_size", slot_size), None
     if isinstance(dtype, type) and issubclass(dtype, _core.Message):
-        item, size = dtype, dtype.wire_size  # type: ignore[attr-defined]
+        item, size = dtype, dtype.wire_size
     else:
         import numpy as np
 
@@ -67,7 +67,9 @@ def _item(slot_size: int | None, dtype: Any) -> tuple[int, Any]:
         if item.hasobject:
             raise InvalidArgumentError(f"dtype: found {item}, need one without Python objects")
     if slot_size is not None and slot_size != size:
-        raise SlotTooSmallError(f"slot_size: found {slot_size}, an item of {dtype} has {size} bytes; leave slot_size out")
+        raise SlotTooSmallError(
+            f"slot_size: found {slot_size}, an item of {dtype} has {size} bytes; leave slot_size out"
+        )
     return size, item
 
 
@@ -92,12 +94,28 @@ def _order(order_by: str | int | None, item: Any, slot_size: int) -> int:
 class _Ring(_core.Ring):
     """What both rings share; see SpscRing."""
 
-    def _make(self, capacity: int, slot_size: int | None, dtype: Any, overflow: str, layout: str, wait: str, producers: int,
-              order_by: str | int | None) -> None:
+    def _make(
+        self,
+        capacity: int,
+        slot_size: int | None,
+        dtype: Any,
+        overflow: str,
+        layout: str,
+        wait: str,
+        producers: int,
+        order_by: str | int | None,
+    ) -> None:
         size, item = _item(slot_size, dtype)
-        super().__init__(_count("capacity", capacity), size, item, _choose("overflow", overflow, _OVERFLOW),
-                         _choose("layout", layout, _LAYOUT), _choose("wait", wait, _WAIT), producers,
-                         _order(order_by, item, size))
+        super().__init__(
+            _count("capacity", capacity),
+            size,
+            item,
+            _choose("overflow", overflow, _OVERFLOW),
+            _choose("layout", layout, _LAYOUT),
+            _choose("wait", wait, _WAIT),
+            producers,
+            _order(order_by, item, size),
+        )
 
     def push_many(self, array: Any, timeout: float | None = None) -> int:
         """Push the rows of an array: uint8 of shape (n, slot_size), or one dimension of the ring's dtype.
@@ -110,7 +128,9 @@ class _Ring(_core.Ring):
         data, count = _arrays.rows(array, self.item_type, self.slot_size)
         return self._push_rows(data, count, timeout) if count else 0
 
-    def pop_many(self, max: int = 4096, out: np.ndarray[Any, Any] | None = None, timeout: float | None = 0.0) -> np.ndarray[Any, Any]:
+    def pop_many(
+        self, max: int = 4096, out: np.ndarray[Any, Any] | None = None, timeout: float | None = 0.0
+    ) -> np.ndarray[Any, Any]:
         """Pop up to `max` messages into a new array, or into `out` (the filled part is returned).
 
         Waits up to `timeout` seconds for the first one; the array is empty when there is none. Raises RingClosedError
@@ -159,8 +179,16 @@ class SpscRing(_Ring):
     Raises CapacityError, SlotTooSmallError, RingMemoryError, InvalidArgumentError.
     """
 
-    def __init__(self, capacity: int, slot_size: int | None = None, *, dtype: Any = None, overflow: Overflow = "fail",
-                 layout: Layout = "packed", wait: Wait = "balanced") -> None:
+    def __init__(
+        self,
+        capacity: int,
+        slot_size: int | None = None,
+        *,
+        dtype: Any = None,
+        overflow: Overflow = "fail",
+        layout: Layout = "packed",
+        wait: Wait = "balanced",
+    ) -> None:
         self._make(capacity, slot_size, dtype, overflow, layout, wait, 0, None)
 
 
@@ -172,8 +200,18 @@ class MpscRing(_Ring):
     for SpscRing.
     """
 
-    def __init__(self, capacity: int, slot_size: int | None = None, *, dtype: Any = None, overflow: Overflow = "fail",
-                 layout: Layout = "packed", wait: Wait = "balanced", lanes: int = 64, order_by: str | int | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        slot_size: int | None = None,
+        *,
+        dtype: Any = None,
+        overflow: Overflow = "fail",
+        layout: Layout = "packed",
+        wait: Wait = "balanced",
+        lanes: int = 64,
+        order_by: str | int | None = None,
+    ) -> None:
         if isinstance(lanes, bool) or not isinstance(lanes, int) or not 2 <= lanes <= 4096:
             raise InvalidArgumentError(f"lanes: found {lanes!r}, need 2 to 4096")
         self._make(capacity, slot_size, dtype, overflow, layout, wait, lanes, order_by)

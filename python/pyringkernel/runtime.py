@@ -97,7 +97,9 @@ class Kernel:
                 data, count = rows(array, cls, layout_of(cls).size)
                 return self._core._send_rows(cls, data, count, math.inf if timeout is None else timeout) if count else 0
         found = getattr(array, "dtype", type(array).__name__)
-        raise WrongMessageError(f"send_many: found {found}, need an array of one of {[c.__name__ for c in self._core.accepts]}")
+        raise WrongMessageError(
+            f"send_many: found {found}, need an array of one of {[c.__name__ for c in self._core.accepts]}"
+        )
 
     def receive_many(self, max: int = 4096, timeout: float | None = None) -> np.ndarray[Any, Any]:
         """Up to `max` messages of one class as a structured array; waits for the first one.
@@ -195,8 +197,10 @@ class Kernel:
 
     def __repr__(self) -> str:
         inbox, outbox = self._core._stats(), self._core._outbox_stats()
-        return (f"<Kernel {self.name!r} {self.backend} {self.state.name.lower()} in={inbox['in_flight']}/{self._core.capacity} "
-                f"out={outbox['in_flight']}/{self._core.capacity} errors={self.error_count}>")
+        return (
+            f"<Kernel {self.name!r} {self.backend} {self.state.name.lower()} in={inbox['in_flight']}/{self._core.capacity} "
+            f"out={outbox['in_flight']}/{self._core.capacity} errors={self.error_count}>"
+        )
 
 
 _living: weakref.WeakSet[Runtime] = weakref.WeakSet()
@@ -237,7 +241,9 @@ class Runtime:
             self.skipped = {name: f"the {label} backend is not part of this release" for name, label in _LATER.items()}
             return "cpu"
         if backend in _LATER:
-            raise BackendUnavailableError(f"backend={backend!r}: the {_LATER[backend]} backend is not part of this release; use 'auto' or 'cpu'")
+            raise BackendUnavailableError(
+                f"backend={backend!r}: the {_LATER[backend]} backend is not part of this release; use 'auto' or 'cpu'"
+            )
         raise InvalidArgumentError(f"backend: found {backend!r}, need 'auto' or 'cpu'")
 
     @property
@@ -263,9 +269,19 @@ class Runtime:
         """Stamp an event of the host."""
         return self._core.tick()
 
-    def launch(self, handler: Any, *, name: str | None = None, capacity: int = 1024, autostart: bool = True,
-               state: Any = None, accepts: Sequence[type[Any]] | None = None, max_message_size: int | None = None,
-               max_failures: int = 3, failure_window: float = 5.0) -> Kernel:
+    def launch(
+        self,
+        handler: Any,
+        *,
+        name: str | None = None,
+        capacity: int = 1024,
+        autostart: bool = True,
+        state: Any = None,
+        accepts: Sequence[type[Any]] | None = None,
+        max_message_size: int | None = None,
+        max_failures: int = 3,
+        failure_window: float = 5.0,
+    ) -> Kernel:
         """Start a kernel that runs `handler` for each message.
 
         capacity: messages that may wait in the inbox for each sending thread, and in the outbox; a power of two.
@@ -279,19 +295,35 @@ class Runtime:
         """
         spec = spec_of(handler, name, accepts)
         kernel_name = name or spec.id
+        if kernel_name == "host":
+            raise InvalidArgumentError("name: 'host' is where ctx.send reaches the host; choose another")
         initial = self._initial_state(spec, state)
         sizes = [layout_of(cls).size for cls in (*spec.accepts, *spec.replies)]
         size = max_message_size or max([256, *sizes])
         if size < max(sizes):
-            raise InvalidArgumentError(f"max_message_size: found {size}, the handler's messages have up to {max(sizes)} bytes")
+            raise InvalidArgumentError(
+                f"max_message_size: found {size}, the handler's messages have up to {max(sizes)} bytes"
+            )
         if isinstance(capacity, bool) or not isinstance(capacity, int) or not 0 <= capacity < 2**48:
             from .errors import CapacityError
 
             raise CapacityError(f"capacity: found {capacity!r}, need a power of two, such as 1024")
         if max_failures < 0 or max_failures > 64 or not failure_window >= 0:
-            raise InvalidArgumentError(f"found max_failures={max_failures}, failure_window={failure_window}; need 0 to 64, and seconds from 0")
-        core = self._core.launch(kernel_name, handler, initial, list(spec.accepts), capacity, size, max_failures,
-                                 failure_window, _log_failure(kernel_name), self._resolver())
+            raise InvalidArgumentError(
+                f"found max_failures={max_failures}, failure_window={failure_window}; need 0 to 64, and seconds from 0"
+            )
+        core = self._core.launch(
+            kernel_name,
+            handler,
+            initial,
+            list(spec.accepts),
+            capacity,
+            size,
+            max_failures,
+            failure_window,
+            _log_failure(kernel_name),
+            self._resolver(),
+        )
         launched = Kernel(core)
         self._kernels[kernel_name] = launched
         if autostart:
@@ -302,7 +334,9 @@ class Runtime:
     def _initial_state(spec: Any, state: Any) -> Any:
         if spec.state is None:
             if state is not None:
-                raise InvalidArgumentError("state: the handler takes none; give it a third parameter: (ctx, state, message)")
+                raise InvalidArgumentError(
+                    "state: the handler takes none; give it a third parameter: (ctx, state, message)"
+                )
             return None
         if state is None:
             return _core.zeroed(spec.state)
@@ -315,6 +349,8 @@ class Runtime:
         kernels = self._kernels
 
         def resolve(target: Any, cls: type[Any]) -> int:
+            if target == "host":
+                return 0
             kernel = target if isinstance(target, Kernel) else kernels.get(target)
             if kernel is None:
                 raise UnknownKernelError(f"ctx.send: no kernel is named {target!r}; there are {sorted(kernels)}")
@@ -328,7 +364,10 @@ class Runtime:
         """Terminate every kernel, each within the time left of `timeout` seconds. Idempotent; never hangs."""
         hung = self._core.close(timeout)
         if hung:
-            log.warning("close: the handlers of %s did not return; their threads are abandoned", ", ".join(map(repr, hung)))
+            log.warning(
+                "close: the handlers of %s did not return; their threads are abandoned",
+                ", ".join(map(repr, hung)),
+            )
 
     def _owned_here(self) -> bool:
         try:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         def __class_getitem__(cls, item: Any, /) -> Any: ...
         def __len__(self) -> int: ...
         def decode(self, encoding: str = ..., errors: str = ...) -> str: ...
+        def rstrip(self, chars: Any = ..., /) -> Any: ...
 
 else:
 
@@ -137,5 +138,7 @@ else:
 
     def _sequence(shape: str, item: Any) -> Shaped:
         if not isinstance(item, tuple) or len(item) != 2:
-            raise MessageDefinitionError(f"rk.{shape}: found {item!r}, need an element type and a length, as in rk.{shape}[rk.f32, 8]")
+            raise MessageDefinitionError(
+                f"rk.{shape}: found {item!r}, need an element type and a length, as in rk.{shape}[rk.f32, 8]"
+            )
         return Shaped(shape, *item)

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "ringkernel/runtime/backend.h"
 #include "ringkernel/runtime/control.h"
@@ -61,12 +63,10 @@ class ResidentLoop final : public KernelContext {
     header.flags = kFlagReply;
     header.correlation_id = header_.message_id;
     header.hops = static_cast<u8>(header_.hops + 1);
-    if (Address{header_.source}.kernel() == 0) return to_host(header, payload.data());
-    return spec_.route(Address{header_.source}, header, payload.data());
+    return post(header, payload.data());
   }
   Status send(Address to, std::uint32_t type_id, std::span<const std::byte> payload, std::uint8_t priority) override {
-    const MessageHeader header = make_header(to, type_id, payload.size(), priority);
-    return to.kernel() == 0 ? to_host(header, payload.data()) : spec_.route(to, header, payload.data());
+    return post(make_header(to, type_id, payload.size(), priority), payload.data());
   }
   HlcTimestamp now() override { return shard_.now(); }
   HlcTimestamp tick() override { return shard_.tick(); }
@@ -131,7 +131,7 @@ class ResidentLoop final : public KernelContext {
       MessageHeader header = make_header(Address{header_.source}, 0, 0, kPriorityNormal);
       header.flags = kFlagReply | kFlagError;
       header.correlation_id = header_.message_id;
-      to_host(header, reinterpret_cast<const std::byte*>(&header));
+      post(header, reinterpret_cast<const std::byte*>(&header));
     }
     if (!failures_.add(now_ns)) return true;
     set_state(kDeviceFailed);
@@ -151,25 +151,38 @@ class ResidentLoop final : public KernelContext {
     return header;
   }
 
-  // Replies become visible together when the batch ends, after the handler's world is unlocked.
-  Status to_host(const MessageHeader& header, const std::byte* payload) {
-    if (header.payload_size + sizeof(header) > spec_.outbox->options().slot_size) return Status::kFull;
-    std::byte* slot = spec_.outbox->try_claim(staged_);
-    if (slot == nullptr) slot = wait_for_outbox();
-    if (slot == nullptr) return Status::kClosed;
+  // What a handler sends becomes visible when its batch ends, after the handler's world is unlocked: a receiver that
+  // wakes earlier would only run into the lock.
+  Status post(const MessageHeader& header, const std::byte* payload) {
+    const Address to{header.dest};
+    HostRing* ring = to.kernel() == 0 ? spec_.outbox : spec_.inbox_of(to);
+    if (ring == nullptr || ring->closed()) return Status::kClosed;
+    if (header.payload_size + sizeof(header) > ring->options().slot_size) return Status::kFull;
+    if (!ring->can_claim()) return push_now(*ring, header, payload);
+    std::uint64_t& staged = staged_for(*ring);
+    std::byte* slot = ring->try_claim(staged);
+    if (slot == nullptr && ring == spec_.outbox) slot = wait_for_outbox();
+    if (slot == nullptr) return ring->closed() || ring == spec_.outbox ? Status::kClosed : Status::kFull;
     std::memcpy(slot, &header, sizeof(header));
     if (header.payload_size != 0) std::memcpy(slot + sizeof(header), payload, header.payload_size);
-    ++staged_;
+    ++staged;
     return Status::kOk;
   }
 
-  // The host does not receive: that is back-pressure. Let go of the handler's world meanwhile, and obey a forced stop.
+  // A lane that this worker shares with others knows no claims.
+  Status push_now(HostRing& ring, const MessageHeader& header, const std::byte* payload) {
+    frame_.resize(sizeof(header) + header.payload_size);
+    std::memcpy(frame_.data(), &header, sizeof(header));
+    std::memcpy(frame_.data() + sizeof(header), payload, header.payload_size);
+    return ring.try_push(frame_.data(), frame_.size());
+  }
+
+  // The host does not receive: that is back-pressure. Let go of the handler's world meanwhile, and obey a stop.
   std::byte* wait_for_outbox() {
     publish_staged();
     spec_.handler->batch_ends();
     std::byte* slot = nullptr;
-    while (slot == nullptr && !spec_.outbox->closed() &&
-           load_acquire(spec_.control->should_terminate) != kTerminateNow) {  // K1
+    while (slot == nullptr && load_acquire(spec_.control->should_terminate) == kTerminateNo) {  // K1
       spec_.outbox->wait_for_room(HostAtomics::monotonic_ns() + 10'000'000);
       slot = spec_.outbox->try_claim();
     }
@@ -177,9 +190,18 @@ class ResidentLoop final : public KernelContext {
     return slot;
   }
 
+  std::uint64_t& staged_for(HostRing& ring) {
+    for (auto& [known, count] : staged_) {
+      if (known == &ring) return count;
+    }
+    return staged_.emplace_back(&ring, 0).second;
+  }
+
   void publish_staged() {
-    if (staged_ != 0) spec_.outbox->publish_many(staged_);
-    staged_ = 0;
+    for (auto& [ring, count] : staged_) {
+      if (count != 0) ring->publish_many(count);
+      count = 0;
+    }
   }
 
   void idle(u64 epoch, bool active) {
@@ -221,7 +243,8 @@ class ResidentLoop final : public KernelContext {
   HlcHostShard shard_;
   FailureWindow failures_;
   MessageHeader header_{};
-  std::uint64_t staged_ = 0;
+  std::vector<std::pair<HostRing*, std::uint64_t>> staged_;  // claimed and filled, not yet published
+  std::vector<std::byte> frame_;
   std::uint64_t sent_ = 0;
   u32 state_ = kDeviceNotStarted;
   bool own_request_ = false;

@@ -73,7 +73,7 @@ void bind_context(py::module_& module) {
   py::class_<ContextBox>(module, "Context", "What a handler can do; valid until it returns.")
       .def("reply", &reply, py::arg("message"), "Answer the message in hand; its sender gets it.")
       .def("send", &send, py::arg("target"), py::arg("message"),
-           "Send to a kernel, by name or handle; also to oneself.")
+           "Send to a kernel, by name or handle, also to oneself; or to \"host\", where receive() takes it.")
       .def(
           "now", [](ContextBox& b) { return current(b).now(); }, "The hybrid logical time; stamps nothing.")
       .def(

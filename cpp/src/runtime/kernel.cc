@@ -54,7 +54,7 @@ void Kernel::refuse(KernelState to) const {
               "kernel '" + options_.name + "' cannot go from " + to_string(state_) + " to " + to_string(to));
 }
 
-void Kernel::launch(Hlc& clock, Route route) {
+void Kernel::launch(Hlc& clock, InboxOf inbox_of) {
   const std::lock_guard lock(mutex_);
   if (state_ != KernelState::kCreated) refuse(KernelState::kLaunched);
   clock_ = &clock;
@@ -68,7 +68,7 @@ void Kernel::launch(Hlc& clock, Route route) {
   spec.clock = &clock;
   spec.max_failures = options_.max_failures;
   spec.failure_window_ns = options_.failure_window_ns;
-  spec.route = std::move(route);
+  spec.inbox_of = std::move(inbox_of);
   spec.keep_alive = shared_from_this();
   resident_ = backend_->launch(std::move(spec));
   state_ = KernelState::kLaunched;

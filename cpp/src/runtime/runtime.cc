@@ -24,18 +24,12 @@ std::shared_ptr<Kernel> Runtime::launch(std::shared_ptr<Handler> handler, const 
       std::make_shared<Kernel>(backend_, std::move(handler), options, Address::make(clock_.node_id(), number));
   kernel->use_message_ids(&message_ids_);
   auto self = shared_from_this();
-  kernel->launch(clock_, [self](Address to, const MessageHeader& header, const std::byte* payload) {
-    return self->route(to, header, payload);
+  kernel->launch(clock_, [self](Address to) {
+    const std::shared_ptr<Kernel> found = self->find(to);
+    return found ? &found->inbox() : nullptr;
   });
   kernels_.push_back(kernel);
   return kernel;
-}
-
-Status Runtime::route(Address to, const MessageHeader& header, const std::byte* payload) {
-  const std::shared_ptr<Kernel> kernel = find(to);
-  if (!kernel) return Status::kClosed;
-  if (header.payload_size > kernel->options().max_payload) return Status::kFull;
-  return kernel->accept(header, payload);
 }
 
 std::shared_ptr<Kernel> Runtime::find(const std::string& name) {

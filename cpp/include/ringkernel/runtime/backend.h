@@ -29,8 +29,8 @@ struct ResidentSpec {
   Hlc* clock = nullptr;
   std::uint32_t max_failures = 3;  // handler failures within the window before the kernel is failed
   std::uint64_t failure_window_ns = 5'000'000'000;
-  // Sends to another kernel of the runtime; the frame is complete.
-  std::function<Status(Address, const MessageHeader&, const std::byte*)> route;
+  // The inbox of a kernel of this runtime; nullptr: there is none. Inboxes live as long as the runtime.
+  std::function<HostRing*(Address)> inbox_of;
   std::shared_ptr<void> keep_alive;
 };
 

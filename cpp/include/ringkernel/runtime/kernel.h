@@ -39,13 +39,13 @@ struct KernelOptions {
 
 class Kernel : public std::enable_shared_from_this<Kernel> {
  public:
-  using Route = std::function<Status(Address, const MessageHeader&, const std::byte*)>;
+  using InboxOf = std::function<HostRing*(Address)>;
 
   // `handler` runs on the device; it must outlive the kernel, as `keep_alive` sees to. Throws Error, std::bad_alloc.
   Kernel(std::shared_ptr<Backend> backend, std::shared_ptr<Handler> handler, const KernelOptions& options,
          Address self);
 
-  void launch(Hlc& clock, Route route);  // Created -> Launched
+  void launch(Hlc& clock, InboxOf inbox_of);  // Created -> Launched
 
   // Moves; illegal ones throw Error("InvalidStateTransition"). A device that does not answer throws "KernelHungError".
   // `poll` is called at least every 50 ms of waiting and may throw to stop waiting.
@@ -77,8 +77,7 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   std::uint64_t next_message_id() { return ++*message_ids_; }
   void use_message_ids(std::atomic<std::uint64_t>* ids) { message_ids_ = ids; }
 
-  // A message from another kernel's worker.
-  Status accept(const MessageHeader& header, const std::byte* payload);
+  HostRing& inbox() { return inbox_; }
 
   // -- reading
   const std::string& name() const { return options_.name; }
@@ -92,6 +91,7 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   std::uint32_t error_count() const;
 
  private:
+  Status accept(const MessageHeader& header, const std::byte* payload);
   void request(std::uint32_t is_active, std::uint32_t should_terminate);
   bool await_device_state(std::uint32_t wanted, std::uint64_t deadline_ns, const Poll& poll);
   bool join(std::uint64_t deadline_ns, const Poll& poll);

@@ -35,8 +35,6 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   Hlc& clock() { return clock_; }
 
  private:
-  Status route(Address to, const MessageHeader& header, const std::byte* payload);
-
   std::shared_ptr<Backend> backend_;
   HostClock source_;
   Hlc clock_;

@@ -1,0 +1,27 @@
+"""The shortest kernel: a function, a message, a call."""
+
+import pyringkernel as rk
+
+
+@rk.message
+class Greeting(rk.Message):
+    number: rk.u32
+    name: rk.Bytes[16]
+
+
+@rk.kernel
+def hello(ctx: rk.Context, msg: Greeting) -> Greeting:
+    return Greeting(number=msg.number + 1, name=b"hello, " + msg.name.rstrip(b"\0"))
+
+
+def main() -> None:
+    with rk.Runtime() as rt:
+        kernel = rt.launch(hello)
+        reply = kernel.call(Greeting(number=41, name=b"world"), timeout=5.0)
+        text = reply.name.rstrip(b"\0").decode()
+        print(f"{text}: {reply.number}")
+        print(f"sent by {kernel!r} at {reply.header.timestamp}")
+
+
+if __name__ == "__main__":
+    main()
