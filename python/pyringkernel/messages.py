@@ -259,8 +259,8 @@ def message(cls: type[Any] | None = None, /, *, type_id: int | None = None) -> A
     Raises MessageDefinitionError for fields that cannot be, TypeIdCollisionError when another class has the id.
     """
     if cls is not None:
-        return _build(cls, type_id, 2)
-    return lambda decorated: _build(decorated, type_id, 2)
+        return _build(cls, type_id, 3)
+    return lambda decorated: _build(decorated, type_id, 3)
 
 
 @dataclass_transform()
@@ -269,6 +269,6 @@ def state(cls: type[T], /) -> type[T]:
 
     Raises MessageDefinitionError for fields that cannot be.
     """
-    made = _build(cls, None, 2)
+    made = _build(cls, None, 3)
     made.__rk_state__ = True
     return cast("type[T]", made)

@@ -187,7 +187,7 @@ class SpscRing(_Ring):
         dtype: Any = None,
         overflow: Overflow = "fail",
         layout: Layout = "packed",
-        wait: Wait = "balanced",
+        wait: Wait = "latency",
     ) -> None:
         self._make(capacity, slot_size, dtype, overflow, layout, wait, 0, None)
 
@@ -208,7 +208,7 @@ class MpscRing(_Ring):
         dtype: Any = None,
         overflow: Overflow = "fail",
         layout: Layout = "packed",
-        wait: Wait = "balanced",
+        wait: Wait = "latency",
         lanes: int = 64,
         order_by: str | int | None = None,
     ) -> None:

@@ -75,10 +75,11 @@ class Kernel:
     ``send``, ``try_send``, ``receive`` and ``call`` may be used from any thread.
     """
 
-    __slots__ = ("__weakref__", "_core", "call", "receive", "send", "try_send")
+    __slots__ = ("__weakref__", "_core", "_runtime", "call", "receive", "send", "try_send")
 
-    def __init__(self, core: _core.Kernel) -> None:
+    def __init__(self, core: _core.Kernel, runtime: Runtime) -> None:
         self._core = core
+        self._runtime = runtime  # a runtime lives as long as somebody can use one of its kernels
         # The native methods themselves: a Python frame in between would double the cost of a send.
         self.send = core.send
         self.try_send = core.try_send
@@ -324,7 +325,7 @@ class Runtime:
             _log_failure(kernel_name),
             self._resolver(),
         )
-        launched = Kernel(core)
+        launched = Kernel(core, self)
         self._kernels[kernel_name] = launched
         if autostart:
             launched.activate()

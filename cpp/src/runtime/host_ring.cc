@@ -18,7 +18,10 @@ struct LaneCacheEntry {
   std::uint64_t ring_id = 0;
   std::uint32_t lane = 0;
 };
-thread_local std::array<LaneCacheEntry, 16> lane_cache;
+constinit thread_local std::array<LaneCacheEntry, 16> lane_cache;
+
+// The calling thread's token once it has one. Plain thread-local data without a guard: it is read for every message.
+constinit thread_local const ThreadToken* this_thread = nullptr;
 
 std::uint64_t key_at(const std::byte* message, std::int64_t offset) {
   std::uint64_t key;
@@ -31,9 +34,13 @@ std::uint64_t key_at(const std::byte* message, std::int64_t offset) {
 const std::shared_ptr<ThreadToken>& ThreadToken::current() {
   struct Holder {
     std::shared_ptr<ThreadToken> token = std::make_shared<ThreadToken>();
-    ~Holder() { token->end(); }
+    ~Holder() {
+      this_thread = nullptr;
+      token->end();
+    }
   };
   static thread_local Holder holder;
+  this_thread = holder.token.get();
   return holder.token;
 }
 
@@ -47,7 +54,7 @@ HostRing::HostRing(const HostRingOptions& options, MemorySource& memory) : optio
   if (geometry_.total_bytes > physical_memory()) throw std::bad_alloc();
   const std::uint32_t lanes = options_.max_producers;
   memory_ = memory.allocate(geometry_.total_bytes * lanes);
-  const SpscOptions spsc{options_.wait, options_.progress_interval};
+  const SpscOptions spsc{lanes == 1 ? options_.wait : Wait::kLatency, options_.progress_interval};
   if (dropping) {
     dropping_ = std::make_unique<DroppingRing>(
         lanes, options_.wait, lanes_in<HostAtomics, OverwriteRing<HostAtomics>>(memory_.data(), geometry_, spsc));
@@ -56,12 +63,18 @@ HostRing::HostRing(const HostRingOptions& options, MemorySource& memory) : optio
     fifo_ = std::make_unique<FifoRing>(lanes, options_.wait, lanes_in<HostAtomics>(memory_.data(), geometry_, spsc));
     lengths_ = process_memory().allocate(options_.capacity * lanes * sizeof(std::uint32_t));
   }
+  if (fifo_ && lanes == 1 && options_.order_offset < 0) single_ = &fifo_->lane(0).ring;
   not_full_ = std::make_unique<Parking<HostAtomics>[]>(lanes);
 }
 
 // -- roles ------------------------------------------------------------------------------------------------------------
 
 std::uint32_t HostRing::lane_of_thread() {
+  if (this_thread != nullptr && producer_id_.load(std::memory_order_relaxed) == this_thread) return 0;
+  return lane_of_thread_slowly();
+}
+
+std::uint32_t HostRing::lane_of_thread_slowly() {
   LaneCacheEntry& entry = lane_cache[id_ % lane_cache.size()];
   if (entry.ring_id != id_) entry = LaneCacheEntry{id_, assign_lane()};
   return entry.lane;
@@ -75,6 +88,7 @@ std::uint32_t HostRing::assign_lane() {
   const auto orphan = std::find_if(owners_.begin(), owners_.end(), [](const auto& o) { return !o || !o->alive(); });
   if (orphan != owners_.end()) {
     *orphan = me;
+    if (options_.one_producer) producer_id_.store(me.get(), std::memory_order_relaxed);
     return static_cast<std::uint32_t>(orphan - owners_.begin());
   }
   if (owners_.size() == options_.max_producers) {
@@ -87,14 +101,18 @@ std::uint32_t HostRing::assign_lane() {
   } else {
     dropping_->take_lane();
   }
+  if (options_.one_producer) producer_id_.store(me.get(), std::memory_order_relaxed);
   owners_.push_back(shared_lane(lane) ? std::make_shared<ThreadToken>() : me);  // the shared lane is nobody's
   return lane;
 }
 
 void HostRing::own_consumer() {
-  if (!options_.one_consumer) return;
+  if (this_thread != nullptr && consumer_id_.load(std::memory_order_relaxed) == this_thread) return;
+  if (options_.one_consumer) take_consumer_role();
+}
+
+void HostRing::take_consumer_role() {
   const auto& me = ThreadToken::current();
-  if (consumer_id_.load(std::memory_order_relaxed) == me.get()) return;
   const std::lock_guard lock(mutex_);
   if (consumer_owner_ && consumer_owner_ != me && consumer_owner_->alive()) throw RoleTaken{Role::kConsumer};
   consumer_owner_ = me;
@@ -111,6 +129,7 @@ void HostRing::leave(Role role) {
   const auto mine = std::find(owners_.begin(), owners_.end(), me);
   if (role == Role::kProducer && mine != owners_.end()) {
     mine->reset();
+    producer_id_.store(nullptr, std::memory_order_relaxed);
     lane_cache[id_ % lane_cache.size()] = LaneCacheEntry{};
   }
 }
@@ -226,12 +245,14 @@ bool HostRing::wait_for_room(std::uint64_t deadline_ns) {
 
 const std::byte* HostRing::try_peek() {
   own_consumer();
+  if (single_ != nullptr) return single_->try_peek();
   if (options_.order_offset < 0) return fifo_ ? fifo_->try_peek() : dropping_->try_peek();
   const auto key = [offset = options_.order_offset](const std::byte* message) { return key_at(message, offset); };
   return fifo_ ? fifo_->try_peek_ordered(key) : dropping_->try_peek_ordered(key);
 }
 
 std::uint32_t HostRing::peeked_length() const {
+  if (single_ != nullptr) return lengths_.data<std::uint32_t>()[single_->consumer().peeked_index()];
   if (fifo_) {
     auto& consumer = fifo_->lane(fifo_->peeked_lane()).ring.consumer();
     return const_cast<HostRing*>(this)->length_of(fifo_->peeked_lane(), consumer.peeked_index())[0];
@@ -241,6 +262,10 @@ std::uint32_t HostRing::peeked_length() const {
 }
 
 void HostRing::release() {
+  if (single_ != nullptr) {
+    single_->release();
+    return not_full_[0].wake();
+  }
   if (!fifo_) return dropping_->release();
   fifo_->release();
   not_full_[fifo_->peeked_lane()].wake();
@@ -249,11 +274,16 @@ void HostRing::release() {
 std::uint64_t HostRing::readable_span(std::uint64_t wanted) {
   if (!fifo_ || options_.order_offset >= 0 || geometry_.layout == kLayoutTurn)
     return std::min<std::uint64_t>(wanted, 1);
+  if (single_ != nullptr) return single_->consumer().readable_span(wanted);
   return fifo_->lane(fifo_->peeked_lane()).ring.consumer().readable_span(wanted);
 }
 
 void HostRing::release_many(std::uint64_t count) {
   if (!fifo_ || count <= 1) return release();
+  if (single_ != nullptr) {
+    single_->release(count);
+    return not_full_[0].wake();
+  }
   fifo_->release(count);
   not_full_[fifo_->peeked_lane()].wake();
 }

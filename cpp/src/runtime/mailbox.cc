@@ -82,7 +82,8 @@ std::uint64_t Mailbox::take_more(std::uint32_t type_id, std::uint64_t max,
                                  const std::function<void(const std::byte*, std::size_t)>& use) {
   std::uint64_t taken = 0;
   Frame frame;
-  const std::lock_guard reading(reading_);
+  const std::unique_lock reading(reading_, std::try_to_lock);
+  if (!reading.owns_lock()) return 0;  // somebody else reads, and may do so for long
   while (taken < max) {
     {
       const std::lock_guard lock(mutex_);

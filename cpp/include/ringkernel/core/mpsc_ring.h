@@ -161,10 +161,10 @@ class BasicMpscRing {
 template <class P = StdAtomics>
 using MpscRing = BasicMpscRing<P, SpscRing<P>>;
 
-// Lanes of one geometry, back to back in `memory` (geometry.total_bytes each, aligned to 128 bytes, zeroed).
+// Lanes of one geometry, back to back in `memory` (geometry.total_bytes each, aligned to 128 bytes, zeroed). Give several
+// lanes Wait::kLatency: the sweep over all of them waits, not each one.
 template <class P, class LaneRing = SpscRing<P>>
 auto lanes_in(void* memory, const RingGeometry& geometry, SpscOptions options) {
-  options.wait = Wait::kLatency;  // the sweep over all lanes waits, not each lane
   return [=](std::uint32_t i) {
     auto* bytes = static_cast<std::byte*>(memory) + i * geometry.total_bytes;
     return std::make_unique<typename BasicMpscRing<P, LaneRing>::Lane>(*create_ring<P>(bytes, geometry), options);

@@ -7,7 +7,7 @@
 //   T1  a thread that ends -> the thread that takes over its role: everything it wrote
 //
 // Protection: options_, memory_, rings, id_: constant after init. owners_, overflow lane: mutex_. consumer_owner_:
-// mutex_, its id is read by the fast path (atomic, T1). Lanes: their thread. Parking: any thread.
+// mutex_, producer_id_, consumer_id_: read by the fast path (atomic). Lanes: their thread. Parking: any thread.
 #pragma once
 
 #include <atomic>
@@ -105,8 +105,10 @@ class HostRing {
 
  private:
   std::uint32_t lane_of_thread();
+  std::uint32_t lane_of_thread_slowly();
   std::uint32_t assign_lane();
   void own_consumer();
+  void take_consumer_role();
   std::uint32_t* length_of(std::uint32_t lane, std::uint64_t index) {
     return lengths_.data<std::uint32_t>() + lane * options_.capacity + index;
   }
@@ -123,12 +125,14 @@ class HostRing {
   Memory lengths_;  // u32 per slot, beside the slots so that these stay contiguous; E1 and E2 of the lane carry it
   std::unique_ptr<FifoRing> fifo_;
   std::unique_ptr<DroppingRing> dropping_;
+  SpscRing<HostAtomics>* single_ = nullptr;  // the only lane of fifo_, if it has one: no sweep, no table of lanes
   std::mutex mutex_;
   std::mutex shared_lane_mutex_;
   std::vector<std::shared_ptr<ThreadToken>> owners_;  // of lanes taken so far
   std::vector<std::vector<std::byte>> scratch_;       // drop_oldest: a message and its length, per lane
   std::shared_ptr<ThreadToken> consumer_owner_;
-  std::atomic<const ThreadToken*> consumer_id_{nullptr};
+  std::atomic<const ThreadToken*> consumer_id_{nullptr};  // T1
+  std::atomic<const ThreadToken*> producer_id_{nullptr};  // T1 of single_
   Parking<HostAtomics> not_empty_;
   std::unique_ptr<Parking<HostAtomics>[]> not_full_;
 };
