@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from timing import Candidate, main
 
 import pyringkernel as rk
+from timing import Candidate, main
 
 
 @rk.message

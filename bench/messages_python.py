@@ -6,9 +6,9 @@ import ctypes
 import struct
 
 import numpy as np
-from timing import Candidate, loop, main
 
 import pyringkernel as rk
+from timing import Candidate, loop, main
 
 
 @rk.message

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from timing import Candidate, loop, main
 
 import pyringkernel as rk
+from timing import Candidate, loop, main
 
 DATA = bytes(64)
 BATCH = 512

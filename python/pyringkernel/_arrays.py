@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .errors import FieldRangeError, FieldTypeError, WrongItemError
-from .messages import layout_of
+from .messages import Layout, layout_of
 
 _CODES = {
     "bool": "?",
@@ -47,9 +47,7 @@ def _field_dtype(row: Any) -> np.dtype[Any]:
     )
 
 
-def message_dtype(cls: type[Any]) -> np.dtype[Any]:
-    """The NumPy structured dtype with exactly the wire layout of a message class."""
-    layout = layout_of(cls)
+def _make_dtype(layout: Layout) -> np.dtype[Any]:
     return np.dtype(
         {
             "names": [r.name for r in layout.rows],
@@ -58,6 +56,16 @@ def message_dtype(cls: type[Any]) -> np.dtype[Any]:
             "itemsize": layout.size,
         }
     )
+
+
+_dtypes: dict[type[Any], np.dtype[Any]] = {}
+
+
+def message_dtype(cls: type[Any]) -> np.dtype[Any]:
+    """The NumPy structured dtype with exactly the wire layout of a message class."""
+    if cls not in _dtypes:
+        _dtypes[cls] = _make_dtype(layout_of(cls))
+    return _dtypes[cls]
 
 
 def _from_messages(values: Any, dtype: np.dtype[Any], name: str, nested: type[Any]) -> np.ndarray[Any, Any]:
@@ -104,7 +112,8 @@ def _cast_in_range(source: np.ndarray[Any, Any], dtype: np.dtype[Any], name: str
 
 def _cast_exactly(source: np.ndarray[Any, Any], dtype: np.dtype[Any], name: str) -> np.ndarray[Any, Any]:
     """Integers into another integer type when every value fits; everything else is a wrong type."""
-    if source.dtype.kind in "iu" and dtype.kind in "iu":
+    whole = source.dtype.kind in "iu" or all(isinstance(value, int) for value in source.flat)
+    if whole and dtype.kind in "iu":
         info = np.iinfo(dtype)
         if int(source.min()) < info.min or int(source.max()) > info.max:
             raise FieldRangeError(

@@ -169,14 +169,12 @@ def _annotations(cls: type[Any], depth: int) -> dict[str, Any]:
 
 
 class _LazyDtype:
-    """`Cls.dtype`: made when first asked for, so that importing messages does not import NumPy."""
+    """`Cls.dtype`: made when asked for, so that importing messages does not import NumPy."""
 
     def __get__(self, instance: object, owner: type[Any]) -> np.dtype[Any]:
         from ._arrays import message_dtype
 
-        dtype = message_dtype(owner)
-        owner.dtype = dtype
-        return dtype
+        return message_dtype(owner)
 
 
 def _register(cls: type[Any], type_id: int, signature: str) -> None:
@@ -204,7 +202,7 @@ def _reduce(self: Any) -> Any:
     return type(self).from_bytes, (self.to_bytes(),)
 
 
-def _build(cls: type[Any], type_id: int | None, depth: int) -> type[Any]:
+def _build(cls: type[Any], type_id: int | None, depth: int, is_state: bool = False) -> type[Any]:
     if cls.__bases__ not in ((object,), (_core.Message,)):
         raise MessageDefinitionError(
             f"{cls.__name__}: a message class has no base but rk.Message; use a field of another message instead"
@@ -219,6 +217,7 @@ def _build(cls: type[Any], type_id: int | None, depth: int) -> type[Any]:
         k: v for k, v in cls.__dict__.items() if k not in names and k not in ("__dict__", "__weakref__", "__hash__")
     }
     body.update(__slots__=(), __match_args__=tuple(annotations), layout=layout, type_id=number, wire_size=layout.size)
+    body.update(__rk_layout__=None, __rk_state__=is_state)
     body.setdefault("__repr__", _repr)
     body.update(dtype=_LazyDtype(), __reduce__=_reduce)
     made = type(cls.__name__, (_core.Message,), body)
@@ -269,6 +268,4 @@ def state(cls: type[T], /) -> type[T]:
 
     Raises MessageDefinitionError for fields that cannot be.
     """
-    made = _build(cls, None, 3)
-    made.__rk_state__ = True
-    return cast("type[T]", made)
+    return cast("type[T]", _build(cls, None, 3, is_state=True))

@@ -230,6 +230,7 @@ class Runtime:
         self.skipped: dict[str, str] = {}
         self._core = _core.Runtime(self._select(backend), node_id, max_drift)
         self._kernels: dict[str, Kernel] = {}
+        self._directory: dict[str, tuple[int, tuple[type[Any], ...]]] = {}
         if not _living:
             atexit.unregister(_close_all)
             atexit.register(_close_all)
@@ -326,7 +327,11 @@ class Runtime:
             self._resolver(),
         )
         launched = Kernel(core, self)
+        over = [k for k, one in self._kernels.items() if one.state in (KernelState.TERMINATED, KernelState.FAILED)]
+        for old in over:
+            del self._kernels[old], self._directory[old]
         self._kernels[kernel_name] = launched
+        self._directory[kernel_name] = (launched.address, launched.accepts)
         if autostart:
             launched.activate()
         return launched
@@ -346,23 +351,31 @@ class Runtime:
         return state.copy()
 
     def _resolver(self) -> Any:
-        """Finds the address of what a handler sends to; knows the runtime only weakly, so that it can go."""
-        kernels = self._kernels
+        """Finds the address of what a handler sends to. It must know neither the runtime nor its kernels: they hold it."""
+        directory = self._directory
 
         def resolve(target: Any, cls: type[Any]) -> int:
             if target == "host":
                 return 0
-            kernel = target if isinstance(target, Kernel) else kernels.get(target)
-            if kernel is None:
-                raise UnknownKernelError(f"ctx.send: no kernel is named {target!r}; there are {sorted(kernels)}")
-            if cls not in kernel.accepts:
-                raise WrongMessageError(f"kernel {kernel.name!r} does not accept {cls.__name__}")
-            return kernel.address
+            is_kernel = isinstance(target, Kernel)
+            if is_kernel and target._runtime._directory is not directory:
+                raise UnknownKernelError(f"ctx.send: {target!r} belongs to another runtime")
+            address, accepts = directory.get(target.name if is_kernel else target, (0, ()))
+            if address == 0:
+                raise UnknownKernelError(
+                    f"ctx.send: no kernel is named {target!r}; there are 'host' and {sorted(directory)}"
+                )
+            if cls not in accepts:
+                raise WrongMessageError(f"ctx.send: {target!r} does not accept {cls.__name__}")
+            return address
 
         return resolve
 
     def close(self, timeout: float | None = 5.0) -> None:
-        """Terminate every kernel, each within the time left of `timeout` seconds. Idempotent; never hangs."""
+        """Terminate every kernel, all at once and within `timeout` seconds. Idempotent; never hangs.
+
+        Handlers that do not return are logged, and their threads abandoned. After Ctrl-C it may be called again.
+        """
         hung = self._core.close(timeout)
         if hung:
             log.warning(
@@ -372,7 +385,7 @@ class Runtime:
 
     def _owned_here(self) -> bool:
         try:
-            return not self._core.closed and self._core.find("") is None
+            return self._core.find("") is None
         except RuntimeError:
             return False
 

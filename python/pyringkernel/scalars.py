@@ -7,12 +7,16 @@ At run time it is a class whose call converts a value as a field would: wrapped 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import MessageDefinitionError
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from collections.abc import Sequence
+    from typing import Protocol, TypeAlias
+
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
     boolean: TypeAlias = bool
     i8: TypeAlias = int
@@ -27,29 +31,39 @@ if TYPE_CHECKING:
     f32: TypeAlias = float
     f64: TypeAlias = float
 
-    class Array(Protocol):
+    class SupportsDLPack(Protocol):
+        """Arrays of other packages."""
+
+        def __dlpack__(self) -> Any: ...
+        def __dlpack_device__(self) -> tuple[int, int]: ...
+
+    class SupportsArrayInterface(Protocol):
+        """Arrays that describe themselves as NumPy's do."""
+
+        @property
+        def __array_interface__(self) -> dict[str, Any]: ...
+
+    ArrayLike: TypeAlias = Sequence[Any] | NDArray[Any] | Buffer | SupportsDLPack | SupportsArrayInterface
+
+    class _Elements:
+        """Reads as a NumPy array over the message's bytes; takes any array-like."""
+
+        def __class_getitem__(cls, item: Any, /) -> Any: ...
+        def __get__(self, instance: object, owner: type[Any], /) -> NDArray[Any]: ...
+        def __set__(self, instance: object, value: ArrayLike, /) -> None: ...
+
+    class Array(_Elements):
         """``rk.Array[rk.f32, 256]``: exactly 256 elements; reads as a NumPy array over the message's bytes."""
 
-        def __class_getitem__(cls, item: Any, /) -> Any: ...
-        def __len__(self) -> int: ...
-        def __getitem__(self, index: Any, /) -> Any: ...
-        def __setitem__(self, index: Any, value: Any, /) -> None: ...
-
-    class Vec(Protocol):
+    class Vec(_Elements):
         """``rk.Vec[rk.f32, 1024]``: up to 1024 elements; reads as a NumPy array over the message's bytes."""
 
-        def __class_getitem__(cls, item: Any, /) -> Any: ...
-        def __len__(self) -> int: ...
-        def __getitem__(self, index: Any, /) -> Any: ...
-        def __setitem__(self, index: Any, value: Any, /) -> None: ...
-
-    class Bytes(Protocol):
+    class Bytes:
         """``rk.Bytes[16]``: 16 bytes; shorter values are padded with zeros. Reads as ``bytes``."""
 
         def __class_getitem__(cls, item: Any, /) -> Any: ...
-        def __len__(self) -> int: ...
-        def decode(self, encoding: str = ..., errors: str = ...) -> str: ...
-        def rstrip(self, chars: Any = ..., /) -> Any: ...
+        def __get__(self, instance: object, owner: type[Any], /) -> bytes: ...
+        def __set__(self, instance: object, value: bytes | bytearray | memoryview, /) -> None: ...
 
 else:
 

@@ -53,6 +53,7 @@ class ResidentLoop final : public KernelContext {
     while (turn()) continue;
     if (state_ != kDeviceFailed) set_state(kDeviceTerminated);
     spec_.handler->worker_ends();
+    spec_.inbox->close();  // whatever ended the loop: nothing sent from now on would be handled
     store_release(spec_.control->has_terminated, u32{1});  // K2
     spec_.outbox->wake_consumer();
   }
@@ -115,17 +116,17 @@ class ResidentLoop final : public KernelContext {
   // False: failed once too often.
   bool run_one(const std::byte* slot) {
     std::memcpy(&header_, slot, sizeof(header_));
-    shard_.update(header_.hlc);  // a stamp from too far ahead is not merged; the host refuses such senders
+    shard_.merge(header_.hlc);
     store_relaxed(spec_.control->messages_in_flight, u64{1});  // S
     const std::uint64_t start = HostAtomics::monotonic_ns();
     const Outcome outcome = spec_.handler->handle(*this, header_, slot + sizeof(MessageHeader));
     const std::uint64_t end = HostAtomics::monotonic_ns();
     store_relaxed(spec_.control->messages_in_flight, u64{0});  // S
     count(end - start);
-    return outcome == Outcome::kHandled || after_failure(end);
+    return outcome == Outcome::kHandled || after_failure(outcome, end);
   }
 
-  bool after_failure(std::uint64_t now_ns) {
+  bool after_failure(Outcome outcome, std::uint64_t now_ns) {
     add(spec_.control->error_count, u32{1});
     if ((header_.flags & kFlagWantsReply) != 0) {
       MessageHeader header = make_header(Address{header_.source}, 0, 0, kPriorityNormal);
@@ -133,7 +134,7 @@ class ResidentLoop final : public KernelContext {
       header.correlation_id = header_.message_id;
       post(header, reinterpret_cast<const std::byte*>(&header));
     }
-    if (!failures_.add(now_ns)) return true;
+    if (outcome == Outcome::kRefused || !failures_.add(now_ns)) return true;
     set_state(kDeviceFailed);
     return false;
   }
@@ -155,17 +156,27 @@ class ResidentLoop final : public KernelContext {
   // wakes earlier would only run into the lock.
   Status post(const MessageHeader& header, const std::byte* payload) {
     const Address to{header.dest};
-    HostRing* ring = to.kernel() == 0 ? spec_.outbox : spec_.inbox_of(to);
-    if (ring == nullptr || ring->closed()) return Status::kClosed;
-    if (header.payload_size + sizeof(header) > ring->options().slot_size) return Status::kFull;
-    if (!ring->can_claim()) return push_now(*ring, header, payload);
-    std::uint64_t& staged = staged_for(*ring);
-    std::byte* slot = ring->try_claim(staged);
-    if (slot == nullptr && ring == spec_.outbox) slot = wait_for_outbox();
-    if (slot == nullptr) return ring->closed() || ring == spec_.outbox ? Status::kClosed : Status::kFull;
+    if (to.kernel() == 0) return fill(*spec_.outbox, header, payload);
+    const std::shared_ptr<HostRing> inbox = spec_.inbox_of(to);
+    if (inbox == nullptr) return Status::kClosed;
+    const Status status = fill(*inbox, header, payload);
+    const bool known = std::find(touched_.begin(), touched_.end(), inbox) != touched_.end();
+    if (status == Status::kOk && !known) touched_.push_back(inbox);
+    return status;
+  }
+
+  Status fill(HostRing& ring, const MessageHeader& header, const std::byte* payload) {
+    if (ring.closed()) return Status::kClosed;
+    if (header.payload_size + sizeof(header) > ring.options().slot_size) return Status::kTooLarge;
+    if (!ring.can_claim()) return push_now(ring, header, payload);
+    std::byte* slot = ring.try_stage();
+    if (slot == nullptr) {
+      publish_staged();  // the receiver may be able to make room once it sees them
+      slot = &ring == spec_.outbox ? wait_for_outbox() : ring.try_stage();
+    }
+    if (slot == nullptr) return ring.closed() || &ring == spec_.outbox ? Status::kClosed : Status::kFull;
     std::memcpy(slot, &header, sizeof(header));
     if (header.payload_size != 0) std::memcpy(slot + sizeof(header), payload, header.payload_size);
-    ++staged;
     return Status::kOk;
   }
 
@@ -179,29 +190,20 @@ class ResidentLoop final : public KernelContext {
 
   // The host does not receive: that is back-pressure. Let go of the handler's world meanwhile, and obey a stop.
   std::byte* wait_for_outbox() {
-    publish_staged();
     spec_.handler->batch_ends();
     std::byte* slot = nullptr;
     while (slot == nullptr && load_acquire(spec_.control->should_terminate) == kTerminateNo) {  // K1
       spec_.outbox->wait_for_room(HostAtomics::monotonic_ns() + 10'000'000);
-      slot = spec_.outbox->try_claim();
+      slot = spec_.outbox->try_stage();
     }
     spec_.handler->batch_begins();
     return slot;
   }
 
-  std::uint64_t& staged_for(HostRing& ring) {
-    for (auto& [known, count] : staged_) {
-      if (known == &ring) return count;
-    }
-    return staged_.emplace_back(&ring, 0).second;
-  }
-
   void publish_staged() {
-    for (auto& [ring, count] : staged_) {
-      if (count != 0) ring->publish_many(count);
-      count = 0;
-    }
+    for (const auto& inbox : touched_) inbox->publish_staged();
+    touched_.clear();
+    spec_.outbox->publish_staged();
   }
 
   void idle(u64 epoch, bool active) {
@@ -243,7 +245,7 @@ class ResidentLoop final : public KernelContext {
   HlcHostShard shard_;
   FailureWindow failures_;
   MessageHeader header_{};
-  std::vector<std::pair<HostRing*, std::uint64_t>> staged_;  // claimed and filled, not yet published
+  std::vector<std::shared_ptr<HostRing>> touched_;  // inboxes with messages of this batch
   std::vector<std::byte> frame_;
   std::uint64_t sent_ = 0;
   u32 state_ = kDeviceNotStarted;
@@ -301,7 +303,7 @@ class CpuBackend final : public Backend {
   }
 
  protected:
-  void* do_alloc(std::size_t bytes) override { return bytes > physical_memory() ? nullptr : map_pages(bytes); }
+  void* do_alloc(std::size_t bytes) override { return map_pages(bytes); }
   void do_free(void* data, std::size_t bytes) override { unmap_pages(data, bytes); }
 };
 

@@ -14,13 +14,27 @@ Status reply_with(KernelContext& context, MessageObject* message, const LayoutOb
   return context.reply(layout.layout->type_id, payload, static_cast<std::uint8_t>(message->load_header().priority));
 }
 
+void raise_not_sent(Status status, const char* what) {
+  if (status == Status::kClosed) {
+    raise("KernelTerminatedError", "%s: the receiver is terminating or gone", what);
+  } else if (status == Status::kTooLarge) {
+    raise("MessageTooLargeError", "%s is larger than the receiver's slots: launch it with a larger max_message_size",
+          what);
+  } else {
+    raise("RingFullError", "%s: the receiver's inbox is full", what);
+  }
+}
+
 namespace {
 
 [[noreturn]] void throw_set() { throw py::error_already_set(); }
 
 KernelContext& current(ContextBox& box) {
-  if (box.current != nullptr) return *box.current;
-  raise("ContextError", "this context belongs to a handler call that has ended: use it inside the handler only");
+  if (!box.check_initialised()) throw_set();
+  if (box.current != nullptr && box.thread == PyThread_get_thread_ident()) return *box.current;
+  raise("ContextError", box.current == nullptr
+                            ? "this context belongs to a handler call that has ended: use it inside the handler only"
+                            : "a context may be used on its handler's own thread only");
   throw_set();
 }
 
@@ -35,13 +49,9 @@ MessageObject* checked_message(const py::handle& object, const LayoutObject** la
   return message;
 }
 
-void check(Status status, const char* verb) {
+void check(Status status, const char* what) {
   if (status == Status::kOk) return;
-  if (status == Status::kClosed) {
-    raise("KernelTerminatedError", "%s: the receiver is terminating or gone", verb);
-  } else {
-    raise("RingFullError", "%s: the receiver's ring is full, or its slots are too small for this message", verb);
-  }
+  raise_not_sent(status, what);
   throw_set();
 }
 

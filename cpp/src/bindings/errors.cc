@@ -4,6 +4,9 @@
 
 #include <atomic>
 #include <cstdarg>
+#include <cstdlib>
+#include <cstring>
+#include <new>
 
 namespace rk::py {
 namespace {
@@ -11,6 +14,21 @@ namespace {
 std::atomic<std::uint32_t> forks{0};
 
 }  // namespace
+
+void* Initialised::operator new(std::size_t bytes) {
+  constexpr std::size_t kAlign = 128;  // what rings need
+  void* memory = std::aligned_alloc(kAlign, (bytes + kAlign - 1) / kAlign * kAlign);
+  if (memory == nullptr) throw std::bad_alloc();
+  return std::memset(memory, 0, bytes);
+}
+
+void Initialised::operator delete(void* memory) { std::free(memory); }
+
+bool Initialised::check_initialised() const {
+  if (mark_ == kMark) return true;
+  PyErr_SetString(PyExc_RuntimeError, "__init__ of this object was not called");
+  return false;
+}
 
 PyObject* error_type(const char* name) {
   PyObject* module = PyImport_ImportModule("pyringkernel.errors");

@@ -4,6 +4,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace rk::py {
@@ -15,6 +16,19 @@ inline PyTypeObject blank_type() {
   type.ob_base = head[0];
   return type;
 }
+
+// Base of what pybind11 holds: an instance whose __init__ never ran is all zero, and says so instead of crashing.
+class Initialised {
+ public:
+  static void* operator new(std::size_t bytes);
+  static void operator delete(void* memory);
+  // False with RuntimeError set.
+  bool check_initialised() const;
+
+ private:
+  std::uint32_t mark_ = kMark;
+  static constexpr std::uint32_t kMark = 0x52424B4F;
+};
 
 // The class `name` of pyringkernel.errors; a new reference is never given away.
 PyObject* error_type(const char* name);

@@ -91,7 +91,12 @@ bool format_matches(const char* format, Scalar scalar, Py_ssize_t item_size, std
 void store_elements(const FieldLayout& layout, std::byte* payload, const void* from, std::size_t count) {
   if (layout.shape == Shape::kVec) {
     const auto length = static_cast<std::uint32_t>(count);
+    const std::uint32_t before = std::min(detail::vec_length(payload, layout), layout.count);
     std::memcpy(payload + layout.offset, &length, sizeof(length));
+    if (before > length) {  // no old elements behind the end: they would be compared, and sent
+      std::memset(payload + layout.elements_offset + count * layout.element_size, 0,
+                  (before - count) * layout.element_size);
+    }
   }
   std::memmove(payload + layout.elements_offset, from, count * layout.element_size);
 }

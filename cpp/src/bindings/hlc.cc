@@ -26,19 +26,28 @@ namespace py = pybind11;
 std::string seconds(std::uint64_t ntp64) { return std::to_string(static_cast<double>(ntp64) / 4294967296.0); }
 
 // Owns the clock that it reads. Shards keep it alive.
-struct ClockBox {
+struct ClockBox : Initialised {
   ClockBox(std::uint32_t node_id, std::uint64_t max_drift) : hlc(source, node_id, max_drift) {}
   HostClock source;
   Hlc hlc;
 };
 
-struct ShardBox {
+struct ShardBox : Initialised {
+  ShardBox(std::shared_ptr<ClockBox> owner, HlcHostShard made) : clock(std::move(owner)), shard(std::move(made)) {}
   std::shared_ptr<ClockBox> clock;
   HlcHostShard shard;
 };
 
+template <class Box>
+Box& checked(Box& box) {
+  if (!box.check_initialised()) throw py::error_already_set();
+  return box;
+}
+
+// Stamps of the own node follow the same wall clock and are believed.
 template <class Clock>
 void merge(Clock& clock, Hlc& parent, const HlcTimestamp& remote) {
+  if (remote.node_id == parent.node_id() && remote.time <= kHlcMaxTime) return clock.merge(remote.time);
   if (clock.update(remote.time) == HlcUpdate::kMerged) return;
   const std::uint64_t now = parent.physical();
   throw_typed("ClockSkewError", "a stamp of node " + std::to_string(remote.node_id) + " is " +
@@ -144,33 +153,36 @@ PyObject* make_timestamp(const HlcTimestamp& stamp) { return pybind11::cast(stam
 void bind_hlc(py::module_& module) {
   bind_timestamp(module);
   py::class_<ShardBox>(module, "HlcShard", "A word of one thread's own: ten times the rate. Made by HlcClock.shard().")
-      .def("now", [](ShardBox& s) { return s.shard.now(); })
-      .def("tick", [](ShardBox& s) { return s.shard.tick(); })
+      .def("now", [](ShardBox& s) { return checked(s).shard.now(); })
+      .def("tick", [](ShardBox& s) { return checked(s).shard.tick(); })
       .def(
-          "update", [](ShardBox& s, const HlcTimestamp& t) { merge(s.shard, s.clock->hlc, t); }, py::arg("remote"))
-      .def_property_readonly("shard_id", [](const ShardBox& s) { return s.shard.shard_id(); });
+          "update", [](ShardBox& s, const HlcTimestamp& t) { merge(checked(s).shard, s.clock->hlc, t); },
+          py::arg("remote"))
+      .def_property_readonly("shard_id", [](const ShardBox& s) { return checked(s).shard.shard_id(); });
   py::class_<ClockBox, std::shared_ptr<ClockBox>>(
       module, "HlcClock",
       "Hybrid logical clock (Kulkarni et al. 2014). node_id: 0 to 2**32 - 1. max_drift: seconds a remote stamp may be "
       "ahead. Lock-free, for any number of threads.")
       .def(py::init(&make_clock), py::arg("node_id") = 0, py::arg("max_drift") = 0.5)
       .def(
-          "now", [](ClockBox& c) { return c.hlc.now(); }, "The time as known now; stamps nothing.")
+          "now", [](ClockBox& c) { return checked(c).hlc.now(); }, "The time as known now; stamps nothing.")
       .def(
-          "tick", [](ClockBox& c) { return c.hlc.tick(); }, "Stamps a local or send event: larger than all before.")
+          "tick", [](ClockBox& c) { return checked(c).hlc.tick(); },
+          "Stamps a local or send event: larger than all before.")
       .def(
-          "update", [](ClockBox& c, const HlcTimestamp& t) { merge(c.hlc, c.hlc, t); }, py::arg("remote"),
+          "update", [](ClockBox& c, const HlcTimestamp& t) { merge(checked(c).hlc, c.hlc, t); }, py::arg("remote"),
           "Merges a received stamp; later ticks are larger. Raises ClockSkewError beyond max_drift.")
       .def("shard", [](const std::shared_ptr<ClockBox>& c) { return ShardBox{c, c->hlc.shard()}; })
       .def(
           "set_manual_time",
           [](ClockBox& c, std::optional<std::uint64_t> ns) {
-            c.source.set_manual(ns ? std::max<std::uint64_t>(ntp64_from_ns(*ns), 1) : 0);
+            checked(c).source.set_manual(ns ? std::max<std::uint64_t>(ntp64_from_ns(*ns), 1) : 0);
           },
           py::arg("ns"), "For tests: freeze the wall clock at `ns` since 1970; None goes back to real time.")
-      .def_property_readonly("node_id", [](const ClockBox& c) { return c.hlc.node_id(); })
-      .def_property_readonly("max_drift",
-                             [](const ClockBox& c) { return static_cast<double>(c.hlc.max_drift()) / 4294967296.0; });
+      .def_property_readonly("node_id", [](const ClockBox& c) { return checked(c).hlc.node_id(); })
+      .def_property_readonly("max_drift", [](const ClockBox& c) {
+        return static_cast<double>(checked(c).hlc.max_drift()) / 4294967296.0;
+      });
 }
 
 }  // namespace rk::py

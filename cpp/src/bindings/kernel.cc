@@ -19,12 +19,12 @@ py::dict& message_types() {
 }
 
 KernelBox& checked(KernelBox& box) {
-  if (!same_process(box.generation)) throw py::error_already_set();
+  if (!box.check_initialised() || !same_process(box.generation)) throw py::error_already_set();
   return box;
 }
 
 RuntimeBox& checked(RuntimeBox& box) {
-  if (!same_process(box.generation)) throw py::error_already_set();
+  if (!box.check_initialised() || !same_process(box.generation)) throw py::error_already_set();
   return box;
 }
 
@@ -45,6 +45,7 @@ using Move = void (Kernel::*)(std::uint64_t, const Kernel::Poll&);
 void make_move(KernelBox& box, const py::object& timeout, Move move) {
   const std::uint64_t deadline = deadline_from(timeout);
   Kernel& kernel = *checked(box).kernel;
+  if (!may_wait_for(box, "a change of state")) throw py::error_already_set();
   const py::gil_scoped_release release;
   (kernel.*move)(deadline, Kernel::Poll(&poll_signals));
 }
@@ -52,6 +53,7 @@ void make_move(KernelBox& box, const py::object& timeout, Move move) {
 std::uint64_t send_rows(KernelBox& box, const py::type& type, const py::buffer& rows, std::uint64_t count,
                         std::optional<double> timeout) {
   checked(box);
+  if (!may_wait_for(box, "send_many")) throw py::error_already_set();
   const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type.ptr()));
   if (layout == nullptr) throw py::error_already_set();
   const py::buffer_info info = rows.request();
@@ -81,6 +83,7 @@ std::uint64_t send_rows(KernelBox& box, const py::type& type, const py::buffer& 
 // Messages of one type, the first one's, as bytes: (type id, payloads). Ends before a message of another type.
 py::object receive_rows(KernelBox& box, std::uint64_t max, const py::object& timeout) {
   checked(box);
+  if (!may_wait_for(box, "receive_many")) throw py::error_already_set();
   const std::uint64_t deadline = deadline_from(timeout);
   Frame first;
   const int got = wait_interruptibly(
@@ -128,7 +131,7 @@ KernelBox launch(RuntimeBox& box, const std::string& name, py::object callable, 
   try {
     const py::gil_scoped_release release;
     std::shared_ptr<Kernel> kernel = box.runtime->launch(handler, options);
-    return KernelBox{box.runtime, std::move(kernel), std::move(handler)};
+    return KernelBox(box.runtime, std::move(kernel), std::move(handler));
   } catch (const HostRing::GeometryFailure& failure) {
     if (failure.error == GeometryError::kCapacityNotPowerOfTwo) {
       raise("CapacityError", "capacity: found %llu, need a power of two, such as 1024",
@@ -147,7 +150,7 @@ KernelBox launch(RuntimeBox& box, const std::string& name, py::object callable, 
 RuntimeBox make_runtime(const std::string& backend, std::uint32_t node_id, double max_drift) {
   if (backend != "cpu") throw Error("BackendUnavailableError", "backend '" + backend + "' is not part of this build");
   const auto drift = static_cast<std::uint64_t>(max_drift * 4294967296.0);
-  return RuntimeBox{std::make_shared<Runtime>(std::shared_ptr<Backend>(make_cpu_backend()), node_id, drift)};
+  return RuntimeBox(std::make_shared<Runtime>(std::shared_ptr<Backend>(make_cpu_backend()), node_id, drift));
 }
 
 std::vector<std::string> close_runtime(RuntimeBox& box, const py::object& timeout) {
@@ -180,22 +183,24 @@ void bind_kernel_class(py::module_& module) {
           "Drain, then stop, within `timeout` seconds. Raises KernelHungError when a handler does not return.")
       .def("_send_rows", &send_rows)
       .def("_receive_rows", &receive_rows)
-      .def("_stats", [](KernelBox& b) { return stats_dict(b.kernel->inbox_stats()); })
-      .def("_outbox_stats", [](KernelBox& b) { return stats_dict(b.kernel->outbox_stats()); })
-      .def("_telemetry", [](KernelBox& b) { return telemetry_dict(b.kernel->telemetry()); })
-      .def_property_readonly("name", [](KernelBox& b) { return b.kernel->name(); })
-      .def_property_readonly("address", [](KernelBox& b) { return b.kernel->address().word; })
-      .def_property_readonly("capacity", [](KernelBox& b) { return b.kernel->options().capacity; })
-      .def_property_readonly("error_count", [](KernelBox& b) { return b.kernel->error_count(); })
+      .def("_stats", [](KernelBox& b) { return stats_dict(checked(b).kernel->inbox_stats()); })
+      .def("_outbox_stats", [](KernelBox& b) { return stats_dict(checked(b).kernel->outbox_stats()); })
+      .def("_telemetry", [](KernelBox& b) { return telemetry_dict(checked(b).kernel->telemetry()); })
+      .def_property_readonly("name", [](KernelBox& b) { return checked(b).kernel->name(); })
+      .def_property_readonly("address", [](KernelBox& b) { return checked(b).kernel->address().word; })
+      .def_property_readonly("capacity", [](KernelBox& b) { return checked(b).kernel->options().capacity; })
+      .def_property_readonly("error_count", [](KernelBox& b) { return checked(b).kernel->error_count(); })
       .def_property_readonly(
-          "last_error", [](KernelBox& b) { return b.handler->last_error(); },
+          "last_error", [](KernelBox& b) { return checked(b).handler->last_error(); },
           "The newest exception of the handler, with its traceback; None.")
-      .def_property_readonly("state_object", [](KernelBox& b) { return b.handler->state(); })
-      .def_property_readonly("accepts", [](KernelBox& b) { return py::tuple(py::cast(b.handler->accepted_types())); })
-      .def_property_readonly("backend", [](KernelBox& b) { return b.kernel->backend().name(); })
+      .def_property_readonly("state_object", [](KernelBox& b) { return checked(b).handler->state(); })
+      .def_property_readonly("accepts",
+                             [](KernelBox& b) { return py::tuple(py::cast(checked(b).handler->accepted_types())); })
+      .def_property_readonly("backend", [](KernelBox& b) { return checked(b).kernel->backend().name(); })
       .def_property_readonly(
-          "mode", [](KernelBox& b) { return b.kernel->backend().persistent() ? "persistent" : "event_driven"; })
-      .def_property_readonly("_state", [](KernelBox& b) { return static_cast<int>(b.kernel->state()); });
+          "mode",
+          [](KernelBox& b) { return checked(b).kernel->backend().persistent() ? "persistent" : "event_driven"; })
+      .def_property_readonly("_state", [](KernelBox& b) { return static_cast<int>(checked(b).kernel->state()); });
   add_hot_methods(kernel);
 }
 
@@ -207,7 +212,16 @@ KernelBox* kernel_box(PyObject* self) {
     PyErr_SetString(PyExc_RuntimeError, "kernels are made by Runtime.launch()");
     return nullptr;
   }
-  return same_process(box->generation) ? box : nullptr;
+  return box->check_initialised() && same_process(box->generation) ? box : nullptr;
+}
+
+bool may_wait_for(const KernelBox& box, const char* verb) {
+  if (!box.handler->runs_here()) return true;
+  raise("ContextError",
+        "%s: the handler of kernel '%s' would wait for itself; use ctx.reply, ctx.send or "
+        "ctx.request_termination",
+        verb, box.kernel->name().c_str());
+  return false;
 }
 
 PyObject* message_from(const Frame& frame) {
@@ -240,9 +254,9 @@ void bind_kernels(py::module_& module) {
            })
       .def("now", [](RuntimeBox& b) { return checked(b).runtime->clock().now(); })
       .def("tick", [](RuntimeBox& b) { return checked(b).runtime->clock().tick(); })
-      .def("description", [](RuntimeBox& b) { return b.runtime->backend().description(); })
-      .def_property_readonly("closed", [](RuntimeBox& b) { return b.runtime->closed(); })
-      .def_property_readonly("backend", [](RuntimeBox& b) { return b.runtime->backend().name(); });
+      .def("description", [](RuntimeBox& b) { return checked(b).runtime->backend().description(); })
+      .def_property_readonly("closed", [](RuntimeBox& b) { return checked(b).runtime->closed(); })
+      .def_property_readonly("backend", [](RuntimeBox& b) { return checked(b).runtime->backend().name(); });
 }
 
 }  // namespace rk::py

@@ -7,7 +7,7 @@
 namespace rk::py {
 namespace {
 
-constexpr std::uint64_t kDefaultSendTimeoutNs = 5'000'000'000;
+constexpr std::uint64_t kDefaultTimeoutNs = 5'000'000'000;  // of send and call
 
 // 1 positional message (or none) and timeout=, in either form.
 bool parse(PyObject* const* args, Py_ssize_t count, PyObject* names, Py_ssize_t positional, PyObject** timeout) {
@@ -28,6 +28,10 @@ PyObject* raise_gone(KernelBox& box) {
   const KernelState state = box.kernel->state();
   if (state != KernelState::kFailed) {
     return raise("KernelTerminatedError", "kernel '%s' is %s", box.kernel->name().c_str(), to_string(state));
+  }
+  if (box.kernel->hung()) {
+    return raise("KernelFailedError", "kernel '%s' was given up: its handler did not return",
+                 box.kernel->name().c_str());
   }
   raise("KernelFailedError", "kernel '%s' failed: its handler raised more than %u times within the window",
         box.kernel->name().c_str(), box.kernel->options().max_failures);
@@ -97,7 +101,8 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
   auto* message = reinterpret_cast<MessageObject*>(args[0]);
   int sent = send_until(*box, message, header, 0);
   if (sent == 0) {
-    if (timeout == nullptr) deadline = HostAtomics::monotonic_ns() + kDefaultSendTimeoutNs;
+    if (!may_wait_for(*box, "send")) return nullptr;
+    if (timeout == nullptr) deadline = HostAtomics::monotonic_ns() + kDefaultTimeoutNs;
     sent = send_until(*box, message, header, deadline);
   }
   if (sent < 0) return nullptr;
@@ -120,7 +125,7 @@ PyObject* receive(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
   KernelBox* box = kernel_box(self);
   PyObject* timeout = nullptr;
   std::uint64_t deadline = kNoDeadline;
-  if (box == nullptr || !parse(args, count, names, 0, &timeout)) return nullptr;
+  if (box == nullptr || !parse(args, count, names, 0, &timeout) || !may_wait_for(*box, "receive")) return nullptr;
   if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
   Frame frame;
   const int got = receive_until(*box, 0, &frame, deadline);
@@ -158,22 +163,30 @@ int call_until(KernelBox& box, MessageObject* message, MessageHeader& header, Fr
   return raise_gone(box), -1;
 }
 
+PyObject* default_timeout() {
+  static PyObject* seconds = PyFloat_FromDouble(static_cast<double>(kDefaultTimeoutNs) / 1e9);
+  return seconds;
+}
+
 PyObject* call(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   KernelBox* box = kernel_box(self);
   PyObject* timeout = nullptr;
-  std::uint64_t deadline = kNoDeadline;
+  std::uint64_t deadline = HostAtomics::monotonic_ns() + kDefaultTimeoutNs;
   MessageHeader header;
   if (box == nullptr || !parse(args, count, names, 1, &timeout)) return nullptr;
   if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
-  if (!prepare(*box, args[0], kFlagWantsReply, &header)) return nullptr;
+  if (!may_wait_for(*box, "call") || !prepare(*box, args[0], kFlagWantsReply, &header)) return nullptr;
   auto* message = reinterpret_cast<MessageObject*>(args[0]);
   Frame frame;
   box->kernel->expect_reply(header.message_id);
   const int got = call_until(*box, message, header, &frame, deadline);
   box->kernel->forget_reply(header.message_id);
   if (got < 0) return nullptr;
-  if (got == 0)
-    return raise("CallTimeoutError", "kernel '%s' did not reply within %R s", box->kernel->name().c_str(), timeout);
+  if (got == 0) {
+    return raise(
+        "CallTimeoutError", "kernel '%s' did not reply within %S s: is it active, and does its handler reply to %s?",
+        box->kernel->name().c_str(), timeout != nullptr ? timeout : default_timeout(), Py_TYPE(args[0])->tp_name);
+  }
   message->store_header(header);
   if ((header_of(frame).flags & kFlagError) != 0) return raise_handler_error(*box, header.message_id);
   return message_from(frame);
@@ -193,7 +206,7 @@ PyMethodDef kHotMethods[] = {
      "receive(timeout=None)\n\nThe next message that the kernel sent to the host and nobody else waits for. Raises "
      "ReceiveTimeoutError, KernelTerminatedError, KernelFailedError."},
     {"call", as_method(call), METH_FASTCALL | METH_KEYWORDS,
-     "call(message, timeout=None)\n\nSend, and return the reply. Raises CallTimeoutError, HandlerError (from the "
+     "call(message, timeout=5.0)\n\nSend, and return the reply. Raises CallTimeoutError, HandlerError (from the "
      "handler's exception), KernelTerminatedError, KernelFailedError."},
 };
 

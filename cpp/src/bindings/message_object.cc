@@ -329,6 +329,13 @@ void ready_message_type() {
 void adopt_message_class(PyTypeObject* type) {
   type->tp_vectorcall = message_vectorcall;
   type->tp_dealloc = message_dealloc;
+  // Instances hold no cycles and have no header of the collector; a class that says otherwise corrupts its lists.
+  // Immutable, so that no instance can become one of a class with a larger layout.
+  type->tp_flags &= ~(Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE);
+  type->tp_flags |= Py_TPFLAGS_IMMUTABLETYPE;
+  type->tp_traverse = nullptr;
+  type->tp_clear = nullptr;
+  type->tp_free = PyObject_Free;
   PyType_Modified(type);
 }
 

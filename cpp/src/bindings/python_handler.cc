@@ -16,7 +16,7 @@ PythonHandler::PythonHandler(py::object callable, py::object state, const std::v
     if (layout == nullptr) throw py::error_already_set();
     type_ids_.push_back(layout->layout->type_id);
   }
-  context_object_ = py::cast(ContextBox{nullptr, std::move(resolve)});
+  context_object_ = py::cast(new ContextBox(std::move(resolve)), py::return_value_policy::take_ownership);
   context_ = context_object_.cast<ContextBox*>();
   last_error_ = py::none();
 }
@@ -43,11 +43,13 @@ PythonHandler::~PythonHandler() {
 
 void PythonHandler::worker_begins(KernelContext&) {
   gil_state_ = PyGILState_Ensure();
+  worker_state_ = PyThreadState_Get();
   thread_state_ = PyEval_SaveThread();
 }
 
 void PythonHandler::worker_ends() {
   PyEval_RestoreThread(thread_state_);
+  worker_state_ = nullptr;
   PyGILState_Release(static_cast<PyGILState_STATE>(gil_state_));
 }
 
@@ -69,13 +71,14 @@ Outcome PythonHandler::handle(KernelContext& context, const MessageHeader& heade
   PyTypeObject* type = accepted(header.type_id);
   if (type == nullptr) {
     raise("WrongMessageError", "this handler does not accept type id 0x%08x", header.type_id);
-    return fail(header.message_id);
+    return fail(header.message_id, Outcome::kRefused);
   }
   const LayoutObject* layout = layout_of(type);
   MessageObject* message = layout != nullptr ? new_message(type, *layout, payload) : nullptr;
   if (message == nullptr) return fail(header.message_id);
   message->store_header(header);
   context_->current = &context;
+  context_->thread = PyThread_get_thread_ident();
   PyObject* result = call(message);
   Py_DECREF(message);
   const Outcome outcome = result != nullptr ? finish(context, result) : fail(header.message_id);
@@ -91,7 +94,9 @@ PyObject* PythonHandler::call(MessageObject* message) {
   return PyObject_Vectorcall(callable_.ptr(), args, 3, nullptr);
 }
 
+// context.cc
 Status reply_with(KernelContext& context, MessageObject* message, const LayoutObject& layout);
+void raise_not_sent(Status status, const char* what);
 
 Outcome PythonHandler::finish(KernelContext& context, PyObject* result) {
   const py::object owned = py::reinterpret_steal<py::object>(result);
@@ -104,15 +109,14 @@ Outcome PythonHandler::finish(KernelContext& context, PyObject* result) {
   const LayoutObject* layout = layout_of(Py_TYPE(result));
   if (layout == nullptr || !alive(message)) return fail(context.header().message_id);
   const Status status = reply_with(context, message, *layout);
-  if (status == Status::kOk || context.is_terminating()) return Outcome::kHandled;
-  raise("MessageTooLargeError", "the reply %s has %u bytes, more than this kernel's max_message_size",
-        Py_TYPE(result)->tp_name, layout->layout->size);
+  if (status == Status::kOk || status == Status::kClosed) return Outcome::kHandled;  // who asked is gone
+  raise_not_sent(status, "the reply");
   return fail(context.header().message_id);
 }
 
 // Keeps the exception with its traceback, and tells whoever wants to know. A handler's exception never leaves here,
 // whatever its class.
-Outcome PythonHandler::fail(std::uint64_t message_id) {
+Outcome PythonHandler::fail(std::uint64_t message_id, Outcome outcome) {
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
   PyErr_Fetch(&type, &value, &traceback);
   PyErr_NormalizeException(&type, &value, &traceback);
@@ -125,7 +129,7 @@ Outcome PythonHandler::fail(std::uint64_t message_id) {
   PyObject* told = PyObject_CallOneArg(on_error_.ptr(), last_error_.ptr());
   if (told == nullptr) PyErr_Clear();  // logging must not break the loop
   Py_XDECREF(told);
-  return Outcome::kFailed;
+  return outcome;
 }
 
 py::object PythonHandler::take_error(std::uint64_t message_id) {

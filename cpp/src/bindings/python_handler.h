@@ -14,8 +14,10 @@
 namespace rk::py {
 
 // What `ctx` is in a handler. `current` is set while a handler runs; a context kept beyond that is refused.
-struct ContextBox {
+struct ContextBox : Initialised {
+  explicit ContextBox(pybind11::object resolver) : resolve(std::move(resolver)) {}
   KernelContext* current = nullptr;
+  unsigned long thread = 0;  // the worker: nobody else may send on its behalf
   pybind11::object resolve;  // name -> address word
 };
 
@@ -39,6 +41,9 @@ class PythonHandler final : public Handler {
   const std::vector<pybind11::type>& accepted_types() const { return accepts_; }
   const pybind11::object& state() const { return state_; }
 
+  // True on the worker's own thread: waiting there for this kernel would wait for ever. Needs the GIL.
+  bool runs_here() const { return worker_state_ != nullptr && PyThreadState_Get() == worker_state_; }
+
   // The exception that handling `message_id` ended with, and forgets it; None when unknown.
   pybind11::object take_error(std::uint64_t message_id);
   const pybind11::object& last_error() const { return last_error_; }
@@ -46,7 +51,7 @@ class PythonHandler final : public Handler {
  private:
   PyObject* call(MessageObject* message);
   Outcome finish(KernelContext& context, PyObject* result);
-  Outcome fail(std::uint64_t message_id);
+  Outcome fail(std::uint64_t message_id, Outcome outcome = Outcome::kFailed);
 
   pybind11::object callable_;
   pybind11::object state_;
@@ -58,6 +63,7 @@ class PythonHandler final : public Handler {
   std::deque<std::pair<std::uint64_t, pybind11::object>> errors_;  // newest last, bounded
   pybind11::object last_error_;
   PyThreadState* thread_state_ = nullptr;
+  PyThreadState* worker_state_ = nullptr;
   int gil_state_ = 0;
 };
 

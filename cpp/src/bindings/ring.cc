@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings.h"
 #include "ring_box.h"
 
@@ -95,7 +97,7 @@ int push_until(RingBox& box, const Source& source, std::uint64_t deadline) {
 PyObject* try_push(PyObject* self, PyObject* data) {
   RingBox* box = ring_box(self);
   Source source;
-  if (box == nullptr || !source.open(*box, data)) return nullptr;
+  if (box == nullptr || !may_produce(*box) || !source.open(*box, data)) return nullptr;
   return guarded([&]() -> PyObject* {
     const int pushed = push_until(*box, source, 0);
     return pushed < 0 ? nullptr : PyBool_FromLong(pushed);
@@ -119,7 +121,7 @@ bool one_timeout(PyObject* const* args, Py_ssize_t count, PyObject* names, Py_ss
 PyObject* push(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   RingBox* box = ring_box(self);
   PyObject* timeout = nullptr;
-  if (box == nullptr || !one_timeout(args, count, names, 1, &timeout)) return nullptr;
+  if (box == nullptr || !may_produce(*box) || !one_timeout(args, count, names, 1, &timeout)) return nullptr;
   const bool given = timeout != nullptr && timeout != Py_None;
   std::uint64_t deadline = box->ring.options().overflow == Overflow::kBlock ? kNoDeadline : 0;
   Source source;
@@ -189,6 +191,7 @@ PyObject* pop(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject*
 
 // Rows of whole slots, as _arrays.rows() has checked them.
 std::uint64_t push_rows(RingBox& box, const py::buffer& rows, std::uint64_t count, std::optional<double> timeout) {
+  if (!may_produce(box)) throw py::error_already_set();
   const py::buffer_info info = rows.request();
   const auto* bytes = static_cast<const std::byte*>(info.ptr);
   std::uint64_t deadline = box.ring.options().overflow == Overflow::kBlock ? kNoDeadline : 0;
@@ -226,9 +229,18 @@ bool wait_message(RingBox& box, const py::object& timeout) {
   return there == 1;
 }
 
-RingBox& checked(RingBox& box) {
-  if (!same_process(box.generation)) throw py::error_already_set();
+const RingBox& checked(const RingBox& box) {
+  if (!box.check_initialised() || !same_process(box.generation)) throw py::error_already_set();
   return box;
+}
+
+RingBox& checked(RingBox& box) { return const_cast<RingBox&>(checked(static_cast<const RingBox&>(box))); }
+
+void leave(RingBox& box, HostRing::Role role) {
+  if (role == HostRing::Role::kProducer ? !may_produce(checked(box)) : !may_consume(checked(box))) {
+    throw py::error_already_set();
+  }
+  box.ring.leave(role);
 }
 
 // -- making
@@ -244,7 +256,7 @@ std::unique_ptr<RingBox> make_ring(std::uint64_t capacity, std::uint64_t slot_si
   options.layout = static_cast<std::uint32_t>(layout);
   options.wait = static_cast<Wait>(wait);
   options.one_producer = producers == 0;
-  options.max_producers = producers == 0 ? 1 : producers;
+  options.max_producers = producers == 0 ? 1 : producers + 1;  // and the shared one
   options.order_offset = order_offset;
   const auto size = static_cast<unsigned long long>(slot_size), count = static_cast<unsigned long long>(capacity);
   try {
@@ -264,7 +276,7 @@ std::unique_ptr<RingBox> make_ring(std::uint64_t capacity, std::uint64_t slot_si
 }
 
 py::dict stats(const RingBox& box) {
-  const RingStats s = box.ring.stats();
+  const RingStats s = checked(box).ring.stats();
   py::dict result;
   result["accepted"] = s.accepted;
   result["delivered"] = s.delivered;
@@ -295,7 +307,15 @@ RingBox* ring_box(PyObject* self) {
     PyErr_SetString(PyExc_RuntimeError, "Ring.__init__ was not called");
     return nullptr;
   }
-  return same_process(box->generation) ? box : nullptr;
+  return box->check_initialised() && same_process(box->generation) ? box : nullptr;
+}
+
+bool may_produce(const RingBox& box) {
+  if (box.claimers.empty()) return true;
+  const auto me = PyThread_get_thread_ident();
+  if (std::find(box.claimers.begin(), box.claimers.end(), me) == box.claimers.end()) return true;
+  raise("ViewInUseError", "a claim() of this thread is open: leave its with-block first");
+  return false;
 }
 
 PyObject* raise_role(const HostRing::RoleTaken& taken) {
@@ -346,15 +366,15 @@ void bind_rings(py::module_& module) {
       .def("_pop_rows", [](RingBox& b, const py::buffer& out, std::uint64_t n) { return pop_rows(checked(b), out, n); })
       .def("_wait_message", [](RingBox& b, const py::object& t) { return wait_message(checked(b), t); })
       .def("close", [](RingBox& b) { checked(b).ring.close(); })
-      .def("release_producer", [](RingBox& b) { checked(b).ring.leave(HostRing::Role::kProducer); })
-      .def("release_consumer", [](RingBox& b) { checked(b).ring.leave(HostRing::Role::kConsumer); })
+      .def("release_producer", [](RingBox& b) { leave(b, HostRing::Role::kProducer); })
+      .def("release_consumer", [](RingBox& b) { leave(b, HostRing::Role::kConsumer); })
       .def("_stats", &stats)
-      .def_property_readonly("closed", [](const RingBox& b) { return b.ring.closed(); })
-      .def_property_readonly("capacity", [](const RingBox& b) { return b.ring.options().capacity; })
-      .def_property_readonly("slot_size", [](const RingBox& b) { return b.ring.options().slot_size; })
-      .def_property_readonly("item_type", [](const RingBox& b) { return b.item_type; })
-      .def_property_readonly("producers", [](const RingBox& b) { return b.ring.producers(); })
-      .def("__len__", [](const RingBox& b) { return b.ring.stats().in_flight; });
+      .def_property_readonly("closed", [](const RingBox& b) { return checked(b).ring.closed(); })
+      .def_property_readonly("capacity", [](const RingBox& b) { return checked(b).ring.options().capacity; })
+      .def_property_readonly("slot_size", [](const RingBox& b) { return checked(b).ring.options().slot_size; })
+      .def_property_readonly("item_type", [](const RingBox& b) { return checked(b).item_type; })
+      .def_property_readonly("producers", [](const RingBox& b) { return checked(b).ring.producers(); })
+      .def("__len__", [](const RingBox& b) { return checked(b).ring.stats().in_flight; });
   py::register_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "errors.h"
 #include "message_object.h"
@@ -12,7 +13,7 @@
 
 namespace rk::py {
 
-struct RingBox {
+struct RingBox : Initialised {
   RingBox(const HostRingOptions& options, pybind11::object item) : ring(options), item_type(std::move(item)) {
     if (PyType_Check(item_type.ptr()) && PyType_IsSubtype(message_type(), &MessageType)) is_message = true;
     is_dtype = !is_message && !item_type.is_none();
@@ -23,10 +24,13 @@ struct RingBox {
   pybind11::object item_type;  // None: bytes; a message class; a NumPy dtype
   bool is_message = false;
   bool is_dtype = false;
-  bool claimed = false;  // a claim() or peek() is open. Protection: the GIL
-  bool peeked = false;
+  std::vector<unsigned long> claimers;  // threads inside a claim(). Protection: the GIL
+  bool peeked = false;                  // a peek() is open. Protection: the GIL
   std::uint32_t generation = fork_generation();
 };
+
+// False with ViewInUseError set while the calling thread is inside a claim(): its slot would be overwritten.
+bool may_produce(const RingBox& box);
 
 // The box behind a Ring instance; nullptr with an error set when it is unusable (not initialised, another process).
 RingBox* ring_box(PyObject* self);

@@ -19,6 +19,7 @@ struct GuardObject {
   PyObject* view;                // owned while the block is open: memoryview or message
   SlotObject* slot;              // owned while the block is open
   bool claims;
+  unsigned long thread;  // that is inside the block
 };
 
 int slot_buffer(PyObject* self, Py_buffer* view, int flags) {
@@ -42,14 +43,6 @@ void slot_dealloc(PyObject* self) {
 PyBufferProcs kSlotBuffer = {slot_buffer, slot_release};
 PyTypeObject SlotType = blank_type();
 PyTypeObject GuardType = blank_type();
-
-void guard_dealloc(PyObject* self) {
-  auto* guard = reinterpret_cast<GuardObject*>(self);
-  Py_XDECREF(guard->view);
-  Py_XDECREF(guard->slot);
-  Py_XDECREF(guard->ring);
-  Py_TYPE(self)->tp_free(self);
-}
 
 bool make_view(GuardObject* guard, RingBox& box, std::byte* bytes, std::size_t size) {
   guard->slot = reinterpret_cast<SlotObject*>(SlotType.tp_alloc(&SlotType, 0));
@@ -76,7 +69,7 @@ bool prepare(RingBox& box, std::byte* bytes) {
 }
 
 PyObject* enter_claim(GuardObject* guard, RingBox& box) {
-  if (box.claimed) return raise("ViewInUseError", "a claim() of this ring is open: leave its with-block first");
+  if (!may_produce(box)) return nullptr;
   if (!box.ring.can_claim()) {
     return raise("UnsupportedError",
                  "claim() needs a lane of its own and a ring that does not drop its oldest: use push()");
@@ -90,7 +83,7 @@ PyObject* enter_claim(GuardObject* guard, RingBox& box) {
     bytes = box.ring.try_claim();
   }
   if (!prepare(box, bytes) || !make_view(guard, box, bytes, box.ring.options().slot_size)) return nullptr;
-  box.claimed = true;
+  box.claimers.push_back(guard->thread);
   return Py_NewRef(guard->view);
 }
 
@@ -114,6 +107,7 @@ PyObject* guard_enter(PyObject* self, PyObject*) {
   RingBox* box = ring_box(guard->ring);
   if (box == nullptr) return nullptr;
   if (guard->view != nullptr) return raise("ViewInUseError", "this guard was entered already");
+  guard->thread = PyThread_get_thread_ident();
   return guarded([&] { return guard->claims ? enter_claim(guard, *box) : enter_peek(guard, *box); });
 }
 
@@ -135,21 +129,54 @@ bool end_slot(GuardObject* guard, const RingBox& box) {
   return true;
 }
 
+void mark_left(GuardObject* guard, RingBox& box) {
+  if (guard->claims) {
+    std::erase(box.claimers, guard->thread);
+  } else {
+    box.peeked = false;
+  }
+}
+
 PyObject* guard_exit(PyObject* self, PyObject* args) {
   auto* guard = reinterpret_cast<GuardObject*>(self);
   RingBox* box = ring_box(guard->ring);
-  if (box == nullptr || guard->view == nullptr) return nullptr;
-  (guard->claims ? box->claimed : box->peeked) = false;
-  if (!end_slot(guard, *box)) return nullptr;
-  const bool failed = PyTuple_GET_SIZE(args) > 0 && PyTuple_GET_ITEM(args, 0) != Py_None;
-  if (!guard->claims) {
-    box->ring.release();
-  } else if (!failed) {
-    box->ring.publish(box->ring.options().slot_size);
+  if (box == nullptr) return nullptr;
+  if (guard->view == nullptr) return raise("ViewInUseError", "this guard was not entered");
+  if (guard->thread != PyThread_get_thread_ident()) {
+    return raise("ViewInUseError", "a with-block of claim() or peek() must be left by the thread that entered it");
   }
+  mark_left(guard, *box);
+  if (!end_slot(guard, *box)) return nullptr;
   Py_CLEAR(guard->view);
   Py_CLEAR(guard->slot);
-  Py_RETURN_FALSE;
+  const bool failed = PyTuple_GET_SIZE(args) > 0 && PyTuple_GET_ITEM(args, 0) != Py_None;
+  return guarded([&]() -> PyObject* {
+    if (!guard->claims) {
+      box->ring.release();
+    } else if (!failed) {
+      box->ring.publish(box->ring.options().slot_size);
+    }
+    Py_RETURN_NONE;
+  });
+}
+
+// A guard that was entered and dropped: a claim is abandoned, a peeked message stays in the ring.
+void guard_dealloc(PyObject* self) {
+  auto* guard = reinterpret_cast<GuardObject*>(self);
+  if (guard->view != nullptr && guard->ring != nullptr) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    RingBox* box = ring_box(guard->ring);
+    if (box != nullptr) {
+      mark_left(guard, *box);
+      end_slot(guard, *box);
+    }
+    PyErr_Restore(type, value, traceback);
+  }
+  Py_XDECREF(guard->view);
+  Py_XDECREF(guard->slot);
+  Py_XDECREF(guard->ring);
+  Py_TYPE(self)->tp_free(self);
 }
 
 PyMethodDef kGuardMethods[] = {{"__enter__", guard_enter, METH_NOARGS, nullptr},

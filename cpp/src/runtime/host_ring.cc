@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace rk {
 namespace {
@@ -65,6 +66,7 @@ HostRing::HostRing(const HostRingOptions& options, MemorySource& memory) : optio
   }
   if (fifo_ && lanes == 1 && options_.order_offset < 0) single_ = &fifo_->lane(0).ring;
   not_full_ = std::make_unique<Parking<HostAtomics>[]>(lanes);
+  staged_ = std::make_unique<std::uint64_t[]>(lanes);
 }
 
 // -- roles ------------------------------------------------------------------------------------------------------------
@@ -85,6 +87,8 @@ std::uint32_t HostRing::assign_lane() {
   const std::lock_guard lock(mutex_);
   const auto mine = std::find(owners_.begin(), owners_.end(), me);
   if (mine != owners_.end()) return static_cast<std::uint32_t>(mine - owners_.begin());
+  std::erase_if(sharers_, [](const auto& sharer) { return !sharer->alive(); });
+  if (std::find(sharers_.begin(), sharers_.end(), me) != sharers_.end()) return options_.max_producers - 1;
   const auto orphan = std::find_if(owners_.begin(), owners_.end(), [](const auto& o) { return !o || !o->alive(); });
   if (orphan != owners_.end()) {
     *orphan = me;
@@ -93,6 +97,7 @@ std::uint32_t HostRing::assign_lane() {
   }
   if (owners_.size() == options_.max_producers) {
     if (options_.one_producer) throw RoleTaken{Role::kProducer};
+    sharers_.push_back(me);
     return options_.max_producers - 1;
   }
   const auto lane = static_cast<std::uint32_t>(owners_.size());
@@ -102,7 +107,12 @@ std::uint32_t HostRing::assign_lane() {
     dropping_->take_lane();
   }
   if (options_.one_producer) producer_id_.store(me.get(), std::memory_order_relaxed);
-  owners_.push_back(shared_lane(lane) ? std::make_shared<ThreadToken>() : me);  // the shared lane is nobody's
+  if (shared_lane(lane)) {
+    owners_.push_back(std::make_shared<ThreadToken>());  // nobody's
+    sharers_.push_back(me);
+  } else {
+    owners_.push_back(me);
+  }
   return lane;
 }
 
@@ -155,6 +165,7 @@ Status HostRing::push_to(std::uint32_t lane, const void* from, std::size_t bytes
 
 Status HostRing::push_fifo(std::uint32_t lane, const void* from, std::size_t bytes) {
   auto& producer = fifo_->lane(lane).ring.producer();
+  if (staged_[lane] != 0) publish_staged();
   std::byte* slot = producer.try_claim();
   if (slot == nullptr) {
     if (producer.closed()) return Status::kClosed;
@@ -201,6 +212,7 @@ std::uint64_t HostRing::push_rows(std::uint32_t lane, const std::byte* rows, std
     return pushed;
   }
   auto& producer = fifo_->lane(lane).ring.producer();
+  if (staged_[lane] != 0) publish_staged();
   const std::uint64_t fitting = producer.free_slots(count);
   const auto full = static_cast<std::uint32_t>(options_.slot_size);
   for (std::uint64_t n = 0; n < fitting; ++n) *length_of(lane, producer.claimed_index(n)) = full;
@@ -209,12 +221,27 @@ std::uint64_t HostRing::push_rows(std::uint32_t lane, const std::byte* rows, std
 
 bool HostRing::can_claim() { return fifo_ != nullptr && !shared_lane(lane_of_thread()); }
 
-std::byte* HostRing::try_claim(std::uint64_t ahead) {
-  return fifo_->lane(lane_of_thread()).ring.producer().try_claim(ahead);
+std::byte* HostRing::try_claim() {
+  const std::uint32_t lane = lane_of_thread();
+  if (staged_[lane] != 0) publish_staged();
+  return fifo_->lane(lane).ring.producer().try_claim();
 }
 
-void HostRing::publish_many(std::uint64_t count) {
-  fifo_->lane(lane_of_thread()).ring.producer().publish(count);
+std::byte* HostRing::try_stage() {
+  const std::uint32_t lane = lane_of_thread();
+  auto& producer = fifo_->lane(lane).ring.producer();
+  std::byte* slot = producer.try_claim(staged_[lane]);
+  if (slot == nullptr) return nullptr;
+  *length_of(lane, producer.claimed_index(staged_[lane])) = static_cast<std::uint32_t>(options_.slot_size);
+  ++staged_[lane];
+  return slot;
+}
+
+void HostRing::publish_staged() {
+  const std::uint32_t lane = lane_of_thread();
+  const std::uint64_t count = std::exchange(staged_[lane], 0);
+  if (count == 0) return;
+  fifo_->lane(lane).ring.producer().publish(count);
   not_empty_.wake();
 }
 

@@ -51,7 +51,7 @@ TelemetryBlock& Kernel::telemetry_block() const {
 
 void Kernel::refuse(KernelState to) const {
   throw Error("InvalidStateTransition",
-              "kernel '" + options_.name + "' cannot go from " + to_string(state_) + " to " + to_string(to));
+              "kernel '" + options_.name + "' cannot go from " + to_string(state()) + " to " + to_string(to));
 }
 
 void Kernel::launch(Hlc& clock, InboxOf inbox_of) {
@@ -104,18 +104,18 @@ bool Kernel::await_device_state(std::uint32_t wanted, std::uint64_t deadline_ns,
 }
 
 bool Kernel::join(std::uint64_t deadline_ns, const Poll& poll) {
-  for (;;) {
+  while (resident_) {
     const std::uint64_t now = HostAtomics::monotonic_ns();
     if (resident_->join(std::min(deadline_ns, now + 50'000'000))) return true;
     if (now >= deadline_ns) return false;
     poll();
   }
+  return true;
 }
 
 void Kernel::activate(std::uint64_t deadline_ns, const Poll& poll) {
   const std::lock_guard lock(mutex_);
-  state_ = observed_state();
-  if (state_ != KernelState::kLaunched && state_ != KernelState::kDeactivated) refuse(KernelState::kActive);
+  if (state() != KernelState::kLaunched && state() != KernelState::kDeactivated) refuse(KernelState::kActive);
   request(1, kTerminateNo);
   state_ = KernelState::kActive;
   if (!await_device_state(kDeviceActive, deadline_ns, poll)) {
@@ -125,45 +125,56 @@ void Kernel::activate(std::uint64_t deadline_ns, const Poll& poll) {
 
 void Kernel::deactivate(std::uint64_t deadline_ns, const Poll& poll) {
   const std::lock_guard lock(mutex_);
-  state_ = observed_state();
-  if (state_ != KernelState::kActive) refuse(KernelState::kDeactivated);
+  if (state() != KernelState::kActive) refuse(KernelState::kDeactivated);
   request(0, kTerminateNo);
+  const bool rests = await_device_state(kDevicePaused, deadline_ns, poll);
   state_ = KernelState::kDeactivated;
-  if (!await_device_state(kDevicePaused, deadline_ns, poll)) {
+  if (!rests) {
     throw Error("KernelHungError",
                 "the handler of kernel '" + options_.name + "' did not return in time: it pauses when it does");
   }
 }
 
 void Kernel::terminate(std::uint64_t deadline_ns, const Poll& poll) {
-  const std::lock_guard lock(mutex_);
-  state_ = observed_state();
-  if (state_ == KernelState::kTerminated) refuse(KernelState::kTerminating);
-  if (state_ == KernelState::kCreated) {
-    state_ = KernelState::kTerminated;
-    return;
-  }
-  // A paused kernel stays paused: its messages are dead-lettered, not handled.
-  const std::uint32_t active = state_ == KernelState::kActive ? 1 : load_relaxed(control().is_active);  // K1 own line
-  state_ = KernelState::kTerminating;
-  inbox_.close();
-  request(active, kTerminateAfterDrain);
   const std::uint64_t now = HostAtomics::monotonic_ns();
   const std::uint64_t patience = deadline_ns > now ? (deadline_ns - now) / 10 * 9 : 0;
-  bool ended = join(now + patience, poll);
-  if (!ended) {
-    request(active, kTerminateNow);
-    ended = join(deadline_ns, poll);
+  begin_terminate();
+  if (!join(now + patience, poll)) {
+    force_terminate();
+    join(deadline_ns, poll);
   }
+  if (conclude_terminate()) return;
+  throw Error("KernelHungError",
+              "the handler of kernel '" + options_.name +
+                  "' does not return; its thread is abandoned and its messages are lost. Python code "
+                  "cannot be stopped from outside: bound its loops");
+}
+
+void Kernel::begin_terminate() {
+  const std::lock_guard lock(mutex_);
+  if (state() == KernelState::kTerminated) refuse(KernelState::kTerminating);
+  if (state_ == KernelState::kTerminating) return;  // a wait that was interrupted goes on
+  inbox_.close();
+  if (resident_) request(load_relaxed(control().is_active), kTerminateAfterDrain);  // K1 a paused kernel stays paused
+  state_ = KernelState::kTerminating;
+}
+
+void Kernel::force_terminate() {
+  const std::lock_guard lock(mutex_);
+  if (resident_) request(load_relaxed(control().is_active), kTerminateNow);  // K1 own line
+}
+
+bool Kernel::conclude_terminate() {
+  const std::lock_guard lock(mutex_);
   outbox_.wake_consumer();
-  if (!ended) {
+  if (resident_ && !resident_->join(0)) {
+    hung_ = true;
     state_ = KernelState::kFailed;
-    throw Error("KernelHungError", "the handler of kernel '" + options_.name +
-                                       "' does not return; its thread is abandoned and its messages are lost. Python "
-                                       "code cannot be stopped from outside: bound its loops");
+    return false;
   }
   state_ = KernelState::kTerminated;
   bury_leftovers();
+  return true;
 }
 
 void Kernel::bury_leftovers() {
@@ -174,23 +185,12 @@ void Kernel::bury_leftovers() {
 }
 
 // What the host asked for, corrected by what the device did on its own: fail, or end by its handler's request.
-KernelState Kernel::observed_state() {
-  if (state_ == KernelState::kCreated || state_ == KernelState::kTerminated || state_ == KernelState::kFailed)
-    return state_;
-  const ControlBlock& block = control();
-  if (load_acquire(block.has_terminated) == 0) return state_;      // K2
-  const bool failed = load_acquire(block.state) == kDeviceFailed;  // K2
-  inbox_.close();
-  return failed ? KernelState::kFailed : KernelState::kTerminated;
-}
-
-KernelState Kernel::state() {
-  const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock.owns_lock()) return state_ == KernelState::kActive ? KernelState::kActive : KernelState::kTerminating;
-  const KernelState before = state_;
-  state_ = observed_state();
-  if (state_ != before) bury_leftovers();
-  return state_;
+KernelState Kernel::state() const {
+  const KernelState asked = state_;
+  const bool may_end =
+      asked == KernelState::kLaunched || asked == KernelState::kActive || asked == KernelState::kDeactivated;
+  if (!may_end || !ended()) return asked;
+  return load_acquire(control().state) == kDeviceFailed ? KernelState::kFailed : KernelState::kTerminated;  // K2
 }
 
 // -- messages ---------------------------------------------------------------------------------------------------------
@@ -222,30 +222,31 @@ std::uint64_t Kernel::send_many(const MessageHeader& like, const std::byte* payl
   MessageHeader header = like;
   header.source = Address::make(self_.node(), 0).word;
   header.dest = self_.word;
-  const std::uint64_t room = inbox_.can_claim() ? count : 0;
   const std::uint64_t first_id = message_ids_->fetch_add(count, std::memory_order_relaxed) + 1;
   const std::uint64_t first_time = clock_->tick_many(std::max<std::uint64_t>(count, 1)).time;
-  std::uint64_t staged = 0;
-  for (; staged < room; ++staged) {
-    std::byte* slot = inbox_.try_claim(staged);
-    if (slot == nullptr) break;
-    header.message_id = first_id + staged;
-    header.hlc = first_time + staged;
-    std::memcpy(slot, &header, sizeof(header));
-    std::memcpy(slot + sizeof(header), payloads + staged * header.payload_size, header.payload_size);
+  const bool stages = inbox_.can_claim();  // else the lane is shared with other threads
+  std::uint64_t sent = 0;
+  for (; sent < count; ++sent) {
+    const std::byte* payload = payloads + sent * header.payload_size;
+    header.message_id = first_id + sent;
+    header.hlc = first_time + sent;
+    if (stages) {
+      std::byte* slot = inbox_.try_stage();
+      if (slot == nullptr) break;
+      std::memcpy(slot, &header, sizeof(header));
+      std::memcpy(slot + sizeof(header), payload, header.payload_size);
+    } else if (accept(header, payload) != Status::kOk) {
+      break;
+    }
   }
-  if (staged != 0) inbox_.publish_many(staged);
-  if (room != 0) return staged;
-  for (; staged < count; ++staged) {  // a lane shared with other threads
-    header.message_id = first_id + staged;
-    header.hlc = first_time + staged;
-    if (accept(header, payloads + staged * header.payload_size) != Status::kOk) break;
-  }
-  return staged;
+  if (stages) inbox_.publish_staged();
+  return sent;
 }
 
 bool Kernel::receive(std::uint64_t message_id, Frame* out, std::uint64_t deadline_ns) {
-  return mailbox_.take(message_id, out, deadline_ns, [this] { return ended(); });
+  if (!mailbox_.take(message_id, out, deadline_ns, [this] { return ended(); })) return false;
+  clock_->merge(header_of(*out).hlc);
+  return true;
 }
 
 bool Kernel::ended() const { return load_acquire(control().has_terminated) != 0; }  // K2
@@ -258,6 +259,10 @@ RingStats Kernel::inbox_stats() const {
   const std::uint64_t failed = std::min<std::uint64_t>(error_count(), stats.delivered - leftovers);
   stats.dead_lettered = leftovers + failed;
   stats.delivered -= stats.dead_lettered;
+  if (ended()) {  // nobody will handle what is left
+    stats.dead_lettered += stats.in_flight;
+    stats.in_flight = 0;
+  }
   return stats;
 }
 

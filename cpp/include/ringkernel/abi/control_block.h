@@ -21,7 +21,7 @@ enum : u32 {
 };
 
 // Host line: is_active and should_terminate are requests, `epoch` counts them; the device answers with epoch_seen.
-// Device line: `heartbeat` moves while the resident loop turns; `last_error` is a code of errors.h, 0 = none.
+// Device line: `heartbeat` moves while the resident loop turns; `last_error` is 0 for none.
 #define RK_CONTROL_BLOCK_FIELDS(F)                 \
   F(ControlBlock, u32, magic, 0)                   \
   F(ControlBlock, u32, abi_version, 4)             \

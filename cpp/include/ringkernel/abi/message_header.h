@@ -13,7 +13,7 @@ enum : u8 { kPriorityLow = 0, kPriorityNormal = 1, kPriorityHigh = 2, kPriorityC
 // MessageHeader::flags
 enum : u8 {
   kFlagReply = 1,      // correlation_id names the message that this one answers
-  kFlagError = 2,      // the payload of the request was not handled: see error text in the payload
+  kFlagError = 2,      // the request was not handled; there is no payload
   kFlagChecksum = 4,   // crc32c covers header (with crc32c = 0) and payload
   kFlagWantsReply = 8, // the sender waits; a failure is reported to it
   kFlagsKnown = 15,

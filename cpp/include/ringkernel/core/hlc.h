@@ -74,8 +74,14 @@ class HlcClock {
     std::uint64_t last = word_.load_relaxed();  // H1
     if (remote_time <= last) return HlcUpdate::kMerged;
     if (too_far_ahead(remote_time)) return HlcUpdate::kTooFarAhead;
-    while (last < remote_time && !word_.cas_relaxed(last, remote_time)) continue;  // H1
+    merge(remote_time);
     return HlcUpdate::kMerged;
+  }
+
+  // As update, for a stamp of this node: of a clock or shard that follows the same wall clock and needs no check.
+  void merge(std::uint64_t own_time) {
+    std::uint64_t last = word_.load_relaxed();                               // H1
+    while (last < own_time && !word_.cas_relaxed(last, own_time)) continue;  // H1
   }
 
   // A word of its own for one thread or lane: ten times the rate, unique by its id, ordered with others by update().
@@ -122,8 +128,12 @@ class alignas(kRingLineBytes) HlcShard {
   HlcUpdate update(std::uint64_t remote_time) {
     if (remote_time <= last()) return HlcUpdate::kMerged;
     if (parent_->too_far_ahead(remote_time)) return HlcUpdate::kTooFarAhead;
-    word_.store_relaxed(remote_time);  // H1
+    merge(remote_time);
     return HlcUpdate::kMerged;
+  }
+
+  void merge(std::uint64_t own_time) {
+    if (own_time > last()) word_.store_relaxed(own_time);  // H1
   }
 
   std::uint32_t shard_id() const { return shard_id_; }

@@ -161,8 +161,8 @@ class BasicMpscRing {
 template <class P = StdAtomics>
 using MpscRing = BasicMpscRing<P, SpscRing<P>>;
 
-// Lanes of one geometry, back to back in `memory` (geometry.total_bytes each, aligned to 128 bytes, zeroed). Give several
-// lanes Wait::kLatency: the sweep over all of them waits, not each one.
+// Lanes of one geometry, back to back in `memory` (geometry.total_bytes each, aligned to 128 bytes, zeroed). Give
+// several lanes Wait::kLatency: the sweep over all of them waits, not each one.
 template <class P, class LaneRing = SpscRing<P>>
 auto lanes_in(void* memory, const RingGeometry& geometry, SpscOptions options) {
   return [=](std::uint32_t i) {

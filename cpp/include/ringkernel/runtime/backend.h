@@ -29,8 +29,8 @@ struct ResidentSpec {
   Hlc* clock = nullptr;
   std::uint32_t max_failures = 3;  // handler failures within the window before the kernel is failed
   std::uint64_t failure_window_ns = 5'000'000'000;
-  // The inbox of a kernel of this runtime; nullptr: there is none. Inboxes live as long as the runtime.
-  std::function<HostRing*(Address)> inbox_of;
+  // The inbox of a kernel of this runtime; nullptr: there is none.
+  std::function<std::shared_ptr<HostRing>(Address)> inbox_of;
   std::shared_ptr<void> keep_alive;
 };
 

@@ -19,7 +19,8 @@ class KernelContext {
 
   // Answers the message in hand: its sender gets `payload`, correlated with it.
   virtual Status reply(std::uint32_t type_id, std::span<const std::byte> payload, std::uint8_t priority) = 0;
-  // Sends to a kernel of this runtime, this one included. kClosed: it is terminating or gone.
+  // Sends to a kernel of this runtime, this one included. kFull, kClosed (terminating or gone),
+  // kTooLarge.
   virtual Status send(Address to, std::uint32_t type_id, std::span<const std::byte> payload, std::uint8_t priority) = 0;
 
   virtual HlcTimestamp now() = 0;
@@ -32,7 +33,8 @@ class KernelContext {
 
 enum class Outcome : std::uint8_t {
   kHandled,
-  kFailed,  // the message is dead-lettered and not delivered again
+  kFailed,   // the message is dead-lettered and not delivered again
+  kRefused,  // as kFailed, but no fault of the handler: the message is of no type that it takes
 };
 
 class Handler {

@@ -6,8 +6,9 @@
 // Edges
 //   T1  a thread that ends -> the thread that takes over its role: everything it wrote
 //
-// Protection: options_, memory_, rings, id_: constant after init. owners_, overflow lane: mutex_. consumer_owner_:
-// mutex_, producer_id_, consumer_id_: read by the fast path (atomic). Lanes: their thread. Parking: any thread.
+// Protection: options_, memory_, rings, id_: constant after init. owners_, sharers_: mutex_. consumer_owner_:
+// mutex_, producer_id_, consumer_id_: read by the fast path (atomic). Lanes, staged_: their thread. Parking: any
+// thread.
 #pragma once
 
 #include <atomic>
@@ -69,11 +70,13 @@ class HostRing {
   // -- producing: the calling thread's lane. All throw RoleTaken.
   Status try_push(const void* from, std::size_t bytes);
   std::uint64_t push_many(const void* from, std::uint64_t count);
-  // A slot `ahead` of those claimed and not published; nullptr: full or closed. See can_claim.
-  std::byte* try_claim(std::uint64_t ahead = 0);
-  void publish(std::size_t bytes);         // what try_claim returned, `bytes` of it in use
-  void publish_many(std::uint64_t count);  // `count` claimed slots, all of them in use; wakes the consumer
-  bool can_claim();                        // false: drop_oldest, or a lane that threads share
+  // One slot in place; nullptr: full or closed. See can_claim. Nothing else may be pushed by this thread in between.
+  std::byte* try_claim();
+  void publish(std::size_t bytes);  // what try_claim returned, `bytes` of it in use
+  // Several slots, filled one by one and made visible together; any other push of this thread makes them visible first.
+  std::byte* try_stage();  // nullptr: full or closed
+  void publish_staged();
+  bool can_claim();  // false: drop_oldest, or a lane that threads share
   bool has_room();
   bool wait_for_room(std::uint64_t deadline_ns);  // false: deadline
 
@@ -128,8 +131,10 @@ class HostRing {
   SpscRing<HostAtomics>* single_ = nullptr;  // the only lane of fifo_, if it has one: no sweep, no table of lanes
   std::mutex mutex_;
   std::mutex shared_lane_mutex_;
-  std::vector<std::shared_ptr<ThreadToken>> owners_;  // of lanes taken so far
-  std::vector<std::vector<std::byte>> scratch_;       // drop_oldest: a message and its length, per lane
+  std::vector<std::shared_ptr<ThreadToken>> owners_;   // of lanes taken so far
+  std::vector<std::shared_ptr<ThreadToken>> sharers_;  // threads that came when all lanes were owned: they stay there
+  std::unique_ptr<std::uint64_t[]> staged_;            // per lane: claimed and filled, not yet published
+  std::vector<std::vector<std::byte>> scratch_;        // drop_oldest: a message and its length, per lane
   std::shared_ptr<ThreadToken> consumer_owner_;
   std::atomic<const ThreadToken*> consumer_id_{nullptr};  // T1
   std::atomic<const ThreadToken*> producer_id_{nullptr};  // T1 of single_

@@ -39,7 +39,7 @@ struct KernelOptions {
 
 class Kernel : public std::enable_shared_from_this<Kernel> {
  public:
-  using InboxOf = std::function<HostRing*(Address)>;
+  using InboxOf = std::function<std::shared_ptr<HostRing>(Address)>;
 
   // `handler` runs on the device; it must outlive the kernel, as `keep_alive` sees to. Throws Error, std::bad_alloc.
   Kernel(std::shared_ptr<Backend> backend, std::shared_ptr<Handler> handler, const KernelOptions& options,
@@ -55,11 +55,20 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
                   const Poll& poll);  // returns when the handler rests; state and messages stay
   void terminate(std::uint64_t deadline_ns,
                  const Poll& poll);  // drains, then stops; forced in the last tenth of the time
-  KernelState state();
+
+  // terminate() in steps, for several kernels at once. begin and conclude do not wait.
+  void begin_terminate();
+  bool join(std::uint64_t deadline_ns, const Poll& poll);  // true: the loop is over; looks at least once
+  void force_terminate();
+  bool conclude_terminate();  // false: the handler did not return, and the kernel is given up as hung
+
+  KernelState state() const;
+  bool hung() const { return hung_.load(std::memory_order_relaxed); }
 
   // -- messages. Frames are complete but for message_id, source, dest and hlc, which send fills in.
   Status try_send(MessageHeader& header, const std::byte* payload);
   bool wait_for_room(std::uint64_t deadline_ns) { return inbox_.wait_for_room(deadline_ns); }
+  // In order, as many as fit; returns how many.
   std::uint64_t send_many(const MessageHeader& like, const std::byte* payloads, std::uint64_t count);
 
   // The reply to `message_id`, or (0) whatever the kernel sent to the host that nobody waits for. False: none until the
@@ -77,7 +86,8 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   std::uint64_t next_message_id() { return ++*message_ids_; }
   void use_message_ids(std::atomic<std::uint64_t>* ids) { message_ids_ = ids; }
 
-  HostRing& inbox() { return inbox_; }
+  // Keeps the kernel while somebody sends to it.
+  std::shared_ptr<HostRing> inbox() { return {shared_from_this(), &inbox_}; }
 
   // -- reading
   const std::string& name() const { return options_.name; }
@@ -94,11 +104,8 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   Status accept(const MessageHeader& header, const std::byte* payload);
   void request(std::uint32_t is_active, std::uint32_t should_terminate);
   bool await_device_state(std::uint32_t wanted, std::uint64_t deadline_ns, const Poll& poll);
-  bool join(std::uint64_t deadline_ns, const Poll& poll);
   void refuse(KernelState to) const;
-  void check_can_send();
   void bury_leftovers();
-  KernelState observed_state();
   ControlBlock& control() const { return *blocks_.data<ControlBlock>(); }
   TelemetryBlock& telemetry_block() const;
 
@@ -114,8 +121,9 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   Hlc* clock_ = nullptr;
   std::atomic<std::uint64_t>* message_ids_ = nullptr;
   std::mutex mutex_;
-  KernelState state_ = KernelState::kCreated;
+  std::atomic<KernelState> state_{KernelState::kCreated};
   std::atomic<std::uint64_t> leftovers_{0};
+  std::atomic<bool> hung_{false};
 };
 
 }  // namespace rk

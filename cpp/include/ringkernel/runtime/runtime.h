@@ -26,8 +26,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   std::shared_ptr<Kernel> find(Address address);          // nullptr: none
   std::vector<std::shared_ptr<Kernel>> kernels();
 
-  // Terminates what still runs. Idempotent, and never waits longer than the deadline; returns the names of kernels
-  // whose handlers did not return.
+  // Terminates what still runs, all at once. Idempotent, and never waits longer than the deadline; returns the names of
+  // kernels whose handlers did not return. May be called again when `poll` threw.
   std::vector<std::string> close(std::uint64_t deadline_ns, const Kernel::Poll& poll);
   bool closed();
 
@@ -39,7 +39,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
   HostClock source_;
   Hlc clock_;
   std::shared_mutex mutex_;
-  std::vector<std::shared_ptr<Kernel>> kernels_;  // kernel number n at n - 1
+  std::vector<std::shared_ptr<Kernel>> kernels_;  // kernel number n at n - 1; empty when it is over and forgotten
   bool closed_ = false;
   std::atomic<std::uint64_t> message_ids_{0};
 };

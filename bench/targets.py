@@ -1,0 +1,101 @@
+"""What the benchmarks are held against. Ratios of times: below 1 we are faster."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+THROUGHPUT = "rk packed throughput"
+WAITING = "rk turn latency +pause"  # as the library's own wait looks: with a pause between two looks
+
+
+def peers(row: dict) -> bool:
+    return not row["ours"]
+
+
+def everybody(row: dict) -> bool:
+    return True
+
+
+def named(*starts: str) -> Callable[[dict], bool]:
+    return lambda row: row["name"].startswith(starts)
+
+
+@dataclass(frozen=True)
+class Target:
+    what: str
+    scenario: str
+    case: str | tuple[str, ...]  # cases that start with it; their geometric mean, if there are several
+    ours: str
+    limit: float = 0.0
+    is_peer: Callable[[dict], bool] = peers
+    against_case: str = ""  # where the peers are, if not in the same case
+    key: str = "median"
+    worst: bool = False  # the worst case, instead of the mean
+    limit_ns: float = 0.0  # an absolute limit, instead of a ratio
+
+
+def balanced(size: int, limit: float) -> Target:
+    return Target(f"SPSC, one message of {size} B per call", "spsc_shapes", f"balanced/{size}", THROUGHPUT, limit)
+
+
+SHAPES = ("balanced/", "slow")  # not the floor
+
+TARGETS = [
+    Target(
+        "SPSC, the worst of 16 load shapes against the best ring in it",
+        "spsc_shapes",
+        SHAPES,
+        THROUGHPUT,
+        1.7,
+        is_peer=everybody,
+        worst=True,
+    ),
+    balanced(8, 0.8),
+    balanced(64, 0.9),
+    balanced(256, 0.35),
+    Target("SPSC, spans of 32 messages of 8 B", "spsc_span", "span/8", f"{THROUGHPUT} spans of 32", 0.65),
+    Target(
+        "SPSC, round trip of 56 B against one line's",
+        "spsc_round_trip",
+        "round trip/56",
+        WAITING,
+        1.3,
+        against_case="floor",
+    ),
+    Target(
+        "SPSC, round trip of 56 B against Boost",
+        "spsc_round_trip",
+        "round trip/56",
+        WAITING,
+        0.5,
+        is_peer=named("boost"),
+    ),
+    Target("SPSC, 20 M/s of 64 B, p99 of the latency", "spsc_paced", "paced", WAITING, 0.5, key="p99"),
+    Target(
+        "MPSC, 1, 2, 4 producers, 8, 64, 256 B, against atomic_queue",
+        "mpsc",
+        ("1 ", "2 ", "4 "),
+        "rk lanes throughput",
+        0.3,
+        is_peer=named("atomic_queue"),
+    ),
+    Target(
+        "MPSC, the same against moodycamel with tokens",
+        "mpsc",
+        ("1 ", "2 ", "4 "),
+        "rk lanes throughput",
+        0.2,
+        is_peer=named("moodycamel"),
+    ),
+    Target("HLC tick, 1 thread, against a mutex clock", "hlc", "tick/1", "rk sharded", 0.4),
+    Target("HLC tick, 2 threads, against a mutex clock", "hlc", "tick/2", "rk sharded", 0.15),
+    Target(
+        "HLC tick against its own clock's read",
+        "hlc",
+        "tick/1",
+        "rk sharded",
+        1.3,
+        is_peer=named("rk HostClock"),
+        against_case="clock/1",
+    ),
+    Target("HLC merge of a stamp that is not ahead", "hlc", "merge/1", "rk shared", limit_ns=1.0),
+]
