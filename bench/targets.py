@@ -69,7 +69,7 @@ TARGETS = [
         0.5,
         is_peer=named("boost"),
     ),
-    Target("SPSC, 20 M/s of 64 B, p99 of the latency", "spsc_paced", "paced", WAITING, 0.5, key="p99"),
+    Target("SPSC, 20 M/s of 64 B, p99 of the latency", "spsc_paced", "paced", "rk turn latency", 0.5, key="p99"),
     Target(
         "MPSC, 1, 2, 4 producers, 8, 64, 256 B, against atomic_queue",
         "mpsc",

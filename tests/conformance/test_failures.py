@@ -1,0 +1,537 @@
+"""Handlers that raise, hang or misbehave: the kernel goes on, the caller learns why, and everything can be closed."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from typing import Any
+
+import pytest
+from actors import Gate, Number, Text, Unknown, echo, odd_only, recorder
+
+import pyringkernel as rk
+from pyringkernel.errors import (
+    CallTimeoutError,
+    ContextError,
+    HandlerError,
+    HandlerSignatureError,
+    KernelFailedError,
+    KernelHungError,
+    KernelTerminatedError,
+    MessageTooLargeError,
+    ReceiveTimeoutError,
+    RingKernelError,
+    UnknownKernelError,
+    WrongMessageError,
+)
+
+S = rk.KernelState
+W = 60.0
+
+
+class NotEvenAnException(BaseException):
+    """What no `except Exception` catches."""
+
+
+class Unprintable(Exception):
+    """An exception that raises when it is shown."""
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+    __str__ = __repr__
+
+
+def raising(make: Any) -> Any:
+    def handler(ctx: rk.Context, msg: Number) -> Number:
+        if msg.n == 1:
+            raise make()
+        return msg
+
+    return handler
+
+
+def deep(ctx: rk.Context, msg: Number) -> Number:
+    def fall(n: int) -> int:
+        return fall(n + 1) + 1
+
+    fall(0)
+    return msg
+
+
+KINDS = [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, NotEvenAnException, MemoryError, RecursionError, StopIteration,
+         StopAsyncIteration, AssertionError, Unprintable, RingKernelError, CallTimeoutError]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_whatever_a_handler_raises_is_a_handler_error_for_the_caller(rt: rk.Runtime, kind: type[BaseException]) -> None:
+    kernel = rt.launch(raising(kind))
+    with pytest.raises(HandlerError) as caught:
+        kernel.call(Number(1), timeout=W)
+    assert type(caught.value.__cause__) is kind
+    assert kernel.state is S.ACTIVE
+    assert kernel.call(Number(2), timeout=W) == Number(2)
+    assert (kernel.error_count, type(kernel.last_error)) == (1, kind)
+    s = kernel.stats()
+    assert (s.accepted, s.delivered, s.dead_lettered, s.in_flight) == (2, 1, 1, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
+def test_whatever_a_handler_raises_for_a_send_is_kept_as_the_last_error(rt: rk.Runtime, kind: type[BaseException]) -> None:
+    kernel = rt.launch(raising(kind))
+    kernel.send(Number(1))
+    assert kernel.call(Number(2), timeout=W) == Number(2)
+    assert type(kernel.last_error) is kind
+    with pytest.raises(ReceiveTimeoutError):
+        kernel.receive(timeout=0.01)
+
+
+def test_the_cause_has_the_traceback_of_the_handler(rt: rk.Runtime) -> None:
+    kernel = rt.launch(odd_only)
+    with pytest.raises(HandlerError, match="odd_only.*4 is even") as caught:
+        kernel.call(Number(4), timeout=W)
+    cause = caught.value.__cause__
+    assert isinstance(cause, ValueError)
+    frames = traceback.extract_tb(cause.__traceback__)
+    assert frames[-1].name == "odd_only"
+    assert "is even" in (frames[-1].line or "")
+    assert kernel.last_error is cause
+
+
+def test_a_handler_that_recurses_without_end_is_stopped_by_the_interpreter(rt: rk.Runtime) -> None:
+    kernel = rt.launch(deep)
+    with pytest.raises(HandlerError) as caught:
+        kernel.call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, RecursionError)
+
+
+def test_an_error_of_an_exception_class_that_cannot_be_made_is_reported(rt: rk.Runtime) -> None:
+    class Picky(Exception):
+        def __init__(self) -> None:
+            raise LookupError("cannot be made")
+
+    kernel = rt.launch(raising(Picky))
+    with pytest.raises(HandlerError) as caught:
+        kernel.call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+def test_the_errors_of_concurrent_calls_reach_their_callers(rt: rk.Runtime, threads: Any) -> None:
+    kernel = rt.launch(odd_only, max_failures=64)
+
+    def ask(n: int) -> str:
+        try:
+            return f"{kernel.call(Number(n), timeout=W).n} came back"
+        except HandlerError as error:
+            return str(error.__cause__)
+
+    answers = threads.run_all(8, ask)
+    assert answers == [f"{n} came back" if n % 2 else f"{n} is even" for n in range(8)]
+
+
+def test_the_error_of_a_call_that_nobody_waits_for_any_more_is_no_message(rt: rk.Runtime, gate: Gate) -> None:
+    def slow(ctx: rk.Context, msg: Number) -> Number:
+        gate(ctx, msg)
+        if msg.n == 1:
+            raise ValueError("too late")
+        return msg
+
+    kernel = rt.launch(slow)
+    with pytest.raises(CallTimeoutError):
+        kernel.call(Number(1), timeout=0.02)
+    gate.open.set()
+    kernel.send(Number(2))
+    assert kernel.receive(timeout=W) == Number(2)
+    kernel.send(Number(3))
+    assert kernel.receive_many(timeout=W)["n"].tolist() == [3]
+    assert str(kernel.last_error) == "too late"
+
+
+# -- failing too often
+
+
+def test_a_handler_that_fails_too_often_fails_its_kernel(rt: rk.Runtime, until: Any) -> None:
+    kernel = rt.launch(odd_only, max_failures=3)
+    for n in (0, 2, 4):
+        with pytest.raises(HandlerError):
+            kernel.call(Number(n), timeout=W)
+        assert kernel.call(Number(1), timeout=W) == Number(1)
+    with pytest.raises((HandlerError, KernelFailedError)):
+        kernel.call(Number(6), timeout=W)
+    until(lambda: kernel.state is S.FAILED)
+    for use in (lambda: kernel.send(Number(1)), lambda: kernel.try_send(Number(1)), lambda: kernel.call(Number(1)),
+                kernel.receive, lambda: kernel.receive(timeout=W)):
+        with pytest.raises(KernelFailedError, match="more than 3 times") as caught:
+            use()
+        assert str(caught.value.__cause__) == "6 is even"
+    with pytest.raises((KernelFailedError, KernelTerminatedError)):
+        kernel.receive_many()
+    assert kernel.error_count == 4
+
+
+def test_a_failed_kernel_refuses_messages_at_once(rt: rk.Runtime, until: Any) -> None:
+    """Without anybody having looked at kernel.state in between."""
+    kernel = rt.launch(odd_only, max_failures=0)
+    kernel.send(Number(2))
+
+    def refused() -> bool:
+        try:
+            kernel.try_send(Number(1))
+        except KernelFailedError:
+            return True
+        return False
+
+    until(refused)
+    until(lambda: kernel.stats().in_flight == 0)
+    s = kernel.stats()
+    assert s.accepted == s.delivered + s.dead_lettered
+
+
+def test_with_no_failures_allowed_the_first_one_fails_the_kernel(rt: rk.Runtime, until: Any) -> None:
+    kernel = rt.launch(odd_only, max_failures=0)
+    with pytest.raises((HandlerError, KernelFailedError)):
+        kernel.call(Number(2), timeout=W)
+    until(lambda: kernel.state is S.FAILED)
+    assert kernel.error_count == 1
+
+
+def test_failures_further_apart_than_the_window_do_not_add_up(rt: rk.Runtime) -> None:
+    kernel = rt.launch(odd_only, max_failures=1, failure_window=0.01)
+    for _ in range(4):
+        with pytest.raises(HandlerError):
+            kernel.call(Number(2), timeout=W)
+        time.sleep(0.02)
+    assert kernel.state is S.ACTIVE
+
+
+def test_messages_behind_the_last_failure_are_dead_lettered(rt: rk.Runtime, until: Any) -> None:
+    seen: list[int] = []
+
+    def fail_at_two(ctx: rk.Context, msg: Number) -> None:
+        if msg.n == 2:
+            raise ValueError
+        seen.append(msg.n)
+
+    kernel = rt.launch(fail_at_two, max_failures=0, autostart=False)
+    for n in range(6):
+        kernel.send(Number(n))
+    kernel.activate()
+    until(lambda: kernel.state is S.FAILED)
+    assert seen == [0, 1]
+    s = kernel.stats()
+    assert (s.accepted, s.delivered, s.dead_lettered, s.in_flight) == (6, 2, 4, 0)
+
+
+def test_a_call_that_waits_learns_that_the_kernel_failed(rt: rk.Runtime, gate: Gate, threads: Any) -> None:
+    def fail(ctx: rk.Context, msg: Number) -> Number:
+        gate(ctx, msg)
+        raise ValueError(msg.n)
+
+    kernel = rt.launch(fail, max_failures=0)
+    first = threads.start(kernel.call, Number(1))
+    assert gate.entered.wait(W)
+    second = threads.start(kernel.call, Number(2))
+    while kernel.stats().accepted < 2:
+        time.sleep(0.001)
+    gate.open.set()
+    assert isinstance(first.error(), (HandlerError, KernelFailedError))
+    assert isinstance(second.error(), KernelFailedError)
+
+
+# -- misbehaving
+
+
+@pytest.mark.parametrize("value", [5, "text", b"bytes", (Number(1),), Number, object()], ids=repr)
+def test_a_return_value_that_is_no_message_is_an_error(rt: rk.Runtime, value: Any) -> None:
+    def wrong(ctx: rk.Context, msg: Number) -> Any:
+        return value
+
+    kernel = rt.launch(rt_handler(wrong), accepts=[Number])
+    with pytest.raises(HandlerError) as caught:
+        kernel.call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, HandlerSignatureError)
+    assert type(value).__name__ in str(caught.value.__cause__)
+
+
+def rt_handler(function: Any) -> Any:
+    """Without its annotations, which would refuse it before it runs."""
+    function.__annotations__ = {}
+    return function
+
+
+@pytest.mark.parametrize("how", ["return", "reply"])
+def test_a_reply_that_is_too_large_is_an_error_that_says_so(rt: rk.Runtime, how: str) -> None:
+    @rk.message
+    class Huge:
+        data: rk.Array[rk.u8, 4000]
+
+    def grow(ctx: rk.Context, msg: Number) -> Any:
+        huge = Huge(bytes(4000))
+        if how == "return":
+            return huge
+        ctx.reply(huge)
+        return None
+
+    kernel = rt.launch(rt_handler(grow), accepts=[Number])
+    with pytest.raises(HandlerError) as caught:
+        kernel.call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, MessageTooLargeError)
+    assert "4000" in str(caught.value.__cause__)
+
+
+def test_a_context_kept_beyond_its_handler_is_refused(rt: rk.Runtime) -> None:
+    kept: list[rk.Context] = []
+
+    def keep(ctx: rk.Context, msg: Number) -> Number:
+        kept.append(ctx)
+        return msg
+
+    rt.launch(keep).call(Number(1), timeout=W)
+    for use in (lambda c: c.reply(Number(1)), lambda c: c.send("keep", Number(1)), lambda c: c.now(), lambda c: c.tick(),
+                lambda c: c.request_termination(), lambda c: c.is_terminating(), lambda c: c.kernel_id(),
+                lambda c: c.instance_id()):
+        with pytest.raises(ContextError, match="inside"):
+            use(kept[0])
+
+
+def test_a_context_used_after_a_handler_that_raised_is_refused(rt: rk.Runtime) -> None:
+    kept: list[rk.Context] = []
+
+    def keep(ctx: rk.Context, msg: Number) -> Number:
+        kept.append(ctx)
+        raise ValueError
+
+    with pytest.raises(HandlerError):
+        rt.launch(keep).call(Number(1), timeout=W)
+    with pytest.raises(ContextError):
+        kept[0].tick()
+
+
+@pytest.mark.parametrize(("target", "message", "error"), [
+    ("nobody", Number(1), UnknownKernelError), (None, Number(1), UnknownKernelError), (5, Number(1), UnknownKernelError),
+    ("peer", Text(b"x"), WrongMessageError), ("peer", 5, WrongMessageError), ("peer", None, WrongMessageError),
+], ids=repr)  # fmt: skip
+def test_a_wrong_ctx_send_raises_in_the_handler(rt: rk.Runtime, target: Any, message: Any, error: type[Exception]) -> None:
+    def wrong(ctx: rk.Context, msg: Number) -> Number:
+        ctx.send(target, message)
+        return msg
+
+    rt.launch(echo, name="peer")
+    kernel = rt.launch(wrong)
+    with pytest.raises(HandlerError) as caught:
+        kernel.call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, error)
+    if error is UnknownKernelError:
+        assert "peer" in str(caught.value.__cause__)  # the text says which there are
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"bytes", Number], ids=repr)
+def test_a_wrong_ctx_reply_raises_in_the_handler(rt: rk.Runtime, wrong: Any) -> None:
+    def reply(ctx: rk.Context, msg: Number) -> None:
+        ctx.reply(wrong)
+
+    with pytest.raises(HandlerError) as caught:
+        rt.launch(reply).call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, (WrongMessageError, TypeError))
+
+
+def test_a_handler_may_reply_before_it_raises(rt: rk.Runtime) -> None:
+    def both(ctx: rk.Context, msg: Number) -> None:
+        ctx.reply(Number(msg.n + 1))
+        raise ValueError("after the reply")
+
+    kernel = rt.launch(both)
+    assert kernel.call(Number(1), timeout=W) == Number(2)
+    kernel.send(Number(5))
+    assert kernel.receive(timeout=W) == Number(6)
+    with pytest.raises(ReceiveTimeoutError):
+        kernel.receive(timeout=0.01)
+    assert str(kernel.last_error) == "after the reply"
+
+
+def test_a_message_kept_by_a_handler_stays_valid(rt: rk.Runtime) -> None:
+    kept: list[Number] = []
+
+    def keep(ctx: rk.Context, msg: Number) -> None:
+        kept.append(msg)
+
+    kernel = rt.launch(keep, capacity=2)
+    for n in range(50):
+        kernel.send(Number(n), timeout=W)
+    kernel.terminate()
+    assert [message.n for message in kept] == list(range(50))
+
+
+# -- hanging
+
+
+def test_a_handler_that_hangs_is_a_kernel_hung_error_and_close_returns(backend: str, gate: Gate, until: Any) -> None:
+    rt = rk.Runtime(backend=backend)
+    kernel = rt.launch(gate)
+    kernel.send(Number(1))
+    assert gate.entered.wait(W)
+    with pytest.raises(KernelHungError, match="Gate.*does not return"):
+        kernel.terminate(timeout=0.05)
+    assert kernel.state is S.FAILED
+    for use in (lambda: kernel.send(Number(2)), lambda: kernel.call(Number(2))):
+        with pytest.raises((KernelFailedError, KernelTerminatedError)):
+            use()
+    rt.close(timeout=0.05)
+    assert rt.closed
+    gate.open.set()
+    until(lambda: gate.handled == [1])
+
+
+def test_close_logs_the_kernels_that_hang(backend: str, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    rt = rk.Runtime(backend=backend)
+    rt.launch(gate, name="stuck")
+    rt.launch(echo)
+    rt.kernels["stuck"].send(Number(1))
+    assert gate.entered.wait(W)
+    rt.close(timeout=0.1)
+    warnings = [r.getMessage() for r in caplog.records if r.name == "pyringkernel" and r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "'stuck'" in warnings[0]
+    assert "echo" not in warnings[0]
+
+
+def test_one_kernel_that_hangs_does_not_cost_the_others_their_messages(backend: str, gate: Gate) -> None:
+    seen: list[int] = []
+    rt = rk.Runtime(backend=backend)
+    rt.launch(gate, name="stuck").send(Number(1))
+    healthy = rt.launch(recorder(seen), name="healthy")
+    assert gate.entered.wait(W)
+    for n in range(50):
+        healthy.send(Number(n))
+    rt.close(timeout=0.5)
+    assert healthy.state is S.TERMINATED
+    assert seen == list(range(50))
+
+
+def test_a_hung_kernel_whose_handler_came_back_can_be_terminated(rt: rk.Runtime, gate: Gate) -> None:
+    kernel = rt.launch(gate)
+    kernel.send(Number(1))
+    kernel.send(Number(2))
+    assert gate.entered.wait(W)
+    with pytest.raises(KernelHungError):
+        kernel.terminate(timeout=0.02)
+    gate.open.set()
+    kernel.terminate(timeout=W)
+    assert kernel.state is S.TERMINATED
+    s = kernel.stats()
+    assert s.accepted == 2 == s.delivered + s.dead_lettered
+    assert s.in_flight == 0
+
+
+def test_a_call_that_waits_is_told_when_the_kernel_is_given_up(backend: str, gate: Gate, threads: Any) -> None:
+    with rk.Runtime(backend=backend) as rt:
+        kernel = rt.launch(gate)
+        calling = threads.start(kernel.call, Number(1))
+        assert gate.entered.wait(W)
+        with pytest.raises(KernelHungError):
+            kernel.terminate(timeout=0.02)
+        assert isinstance(calling.error(), (KernelFailedError, KernelTerminatedError))
+        gate.open.set()
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_a_handler_that_waits_for_its_outbox_can_be_terminated(rt: rk.Runtime, capacity: int, until: Any) -> None:
+    """Nobody receives: the kernel stops at its deadline all the same, and what was not handled is dead-lettered."""
+    kernel = rt.launch(echo, capacity=capacity)
+    sent = 0
+    end = time.monotonic() + 0.1
+    while time.monotonic() < end:
+        sent += kernel.try_send(Number(sent))
+    assert sent < 10
+    kernel.terminate(timeout=0.3)
+    assert kernel.state is S.TERMINATED
+    s, out = kernel.stats(), kernel.outbox_stats()
+    assert s.accepted == sent == s.delivered + s.dead_lettered + s.in_flight
+    assert out.accepted == out.delivered + out.in_flight
+    assert out.in_flight == capacity
+
+
+def test_close_ends_many_kernels_that_wait_for_their_outboxes(backend: str) -> None:
+    rt = rk.Runtime(backend=backend)
+    kernels = [rt.launch(echo, name=f"k{n}", capacity=1) for n in range(4)]
+    for kernel in kernels:
+        while kernel.outbox_stats().in_flight < 1 or kernel.stats().in_flight < 1:
+            kernel.try_send(Number(1))
+    rt.close(timeout=1.0)
+    assert [kernel.state for kernel in kernels] == [S.TERMINATED] * 4
+
+
+def test_a_full_outbox_still_gives_what_it_holds_after_the_end(rt: rk.Runtime) -> None:
+    kernel = rt.launch(echo, capacity=2)
+    for n in range(5):
+        kernel.try_send(Number(n))
+    while kernel.outbox_stats().in_flight < 2:
+        time.sleep(0.001)
+    kernel.terminate(timeout=0.2)
+    assert [kernel.receive(timeout=W).n for _ in range(2)] == [0, 1]
+    with pytest.raises(KernelTerminatedError):
+        kernel.receive(timeout=W)
+
+
+def test_threads_of_ended_kernels_are_gone(rt: rk.Runtime, until: Any) -> None:
+    before = native_threads()
+    kernels = [rt.launch(echo, name=f"k{n}") for n in range(10)]
+    assert native_threads() >= before + 10
+    for kernel in kernels:
+        kernel.terminate()
+    until(lambda: native_threads() <= before)
+
+
+def native_threads() -> int:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
+
+
+def test_logging_tells_of_failures_and_does_not_flood(rt: rk.Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    kernel = rt.launch(odd_only, max_failures=64, failure_window=0.0)
+    for _ in range(30):
+        kernel.send(Number(2))
+    kernel.terminate()
+    records = [r for r in caplog.records if r.name == "pyringkernel"]
+    assert len(records) == 10
+    assert "odd_only" in records[0].getMessage()
+    assert records[0].exc_info is not None
+
+
+def test_a_logger_that_raises_does_not_stop_the_kernel(rt: rk.Runtime) -> None:
+    import logging
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise KeyboardInterrupt
+
+    broken = Broken()
+    logging.getLogger("pyringkernel").addHandler(broken)
+    try:
+        kernel = rt.launch(odd_only)
+        with pytest.raises(HandlerError):
+            kernel.call(Number(2), timeout=W)
+        assert kernel.call(Number(1), timeout=W) == Number(1)
+    finally:
+        logging.getLogger("pyringkernel").removeHandler(broken)
+
+
+def test_a_class_that_is_not_accepted_names_itself() -> None:
+    with rk.Runtime() as rt:
+        with pytest.raises(WrongMessageError, match="Unknown"):
+            rt.launch(echo).send(Unknown())
+
+
+def test_a_handler_runs_on_one_thread_that_is_not_the_callers(rt: rk.Runtime) -> None:
+    seen: set[int] = set()
+
+    def where(ctx: rk.Context, msg: Number) -> Number:
+        seen.add(threading.get_ident())
+        return msg
+
+    kernel = rt.launch(where)
+    for n in range(20):
+        kernel.call(Number(n), timeout=W)
+    assert len(seen) == 1
+    assert threading.get_ident() not in seen

@@ -1,0 +1,16 @@
+// The parts of the stress program; each sends or makes about `count` messages or stamps and counts what went wrong.
+#pragma once
+
+#include "tally.h"
+
+namespace rk::stress {
+
+Tally many_producers_packed(std::uint64_t count, unsigned producers);
+Tally many_producers_turn(std::uint64_t count, unsigned producers);
+Tally many_producers_overwrite(std::uint64_t count, unsigned producers);
+Tally batches_packed(std::uint64_t count);
+Tally batches_turn(std::uint64_t count);
+Tally stamps(std::uint64_t count);
+Tally clock_readings(std::uint64_t count);
+
+}  // namespace rk::stress
