@@ -56,7 +56,7 @@ class RkMpsc {
       : geometry_(LaneOf::geometry(capacity)),
         memory_(producers * geometry_.total_bytes),
         ring_(producers, kWait,
-              lanes_in<HostAtomics, typename LaneOf::Ring>(memory_.get(), geometry_, SpscOptions{kWait, 0})) {}
+              lanes_in<HostAtomics, typename LaneOf::Ring>(memory_.get(), geometry_, SpscOptions{Wait::kLatency, 0})) {}
 
   struct Producer {
     typename BasicMpscRing<HostAtomics, typename LaneOf::Ring>::Lane* lane;

@@ -71,7 +71,10 @@ def message_dtype(cls: type[Any]) -> np.dtype[Any]:
 def _from_messages(values: Any, dtype: np.dtype[Any], name: str, nested: type[Any]) -> np.ndarray[Any, Any]:
     if isinstance(values, np.ndarray) and values.dtype == dtype:
         return np.ascontiguousarray(values)
-    items = list(values)
+    try:
+        items = list(values)
+    except TypeError as error:
+        raise FieldTypeError(f"{name}: found {type(values).__name__}, need {nested.__name__} messages") from error
     for item in items:
         if type(item) is not nested:
             raise FieldTypeError(f"{name}: found {type(item).__name__} among the elements, need {nested.__name__}")
@@ -82,23 +85,30 @@ def convert(value: Any, dtype: np.dtype[Any], name: str, nested: type[Any] | Non
     """Any array-like as a contiguous array of `dtype`, without loss of range; precision of floats may be lost."""
     if nested is not None:
         return _from_messages(value, dtype, name, nested)
-    if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
-        value = np.from_dlpack(value)
     try:
-        source = np.asarray(value)
+        if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
+            value = np.from_dlpack(value)
+        source = np.asarray(value, dtype) if _whole_numbers(value, dtype) else np.asarray(value)
+        if source.ndim != 1:
+            raise FieldTypeError(f"{name}: found {source.ndim} dimensions, need 1")
         if source.dtype == dtype or source.size == 0:
-            result = np.ascontiguousarray(source, dtype)
-        elif source.dtype.kind == "O" or not np.can_cast(source.dtype, dtype, "same_kind"):
-            result = _cast_exactly(source, dtype, name)
-        else:
-            result = _cast_in_range(source, dtype, name)
-    except (TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, FieldRangeError | FieldTypeError):
+            return np.ascontiguousarray(source, dtype)
+        if source.dtype.kind == "O" or not np.can_cast(source.dtype, dtype, "same_kind"):
+            return _cast_exactly(source, dtype, name)
+        return _cast_in_range(source, dtype, name)
+    except OverflowError as error:
+        if isinstance(error, FieldRangeError):
+            raise
+        raise FieldRangeError(f"{name}: {error}") from error
+    except (TypeError, ValueError, BufferError) as error:
+        if isinstance(error, FieldTypeError):
             raise
         raise FieldTypeError(f"{name}: found {type(value).__name__}, need an array of {dtype}: {error}") from error
-    if result.ndim != 1:
-        raise FieldTypeError(f"{name}: found {result.ndim} dimensions, need 1")
-    return result
+
+
+def _whole_numbers(value: Any, dtype: np.dtype[Any]) -> bool:
+    """A list of ints for a field of integers: converted directly, because NumPy makes floats of mixed large ones."""
+    return dtype.kind in "iu" and isinstance(value, list | tuple) and all(type(one) is int for one in value)
 
 
 def _cast_in_range(source: np.ndarray[Any, Any], dtype: np.dtype[Any], name: str) -> np.ndarray[Any, Any]:

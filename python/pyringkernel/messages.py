@@ -60,8 +60,8 @@ class Layout:
 
 def _element(kind: Any, where: str) -> tuple[int, int, int, type[Any] | None, str, str]:
     """scalar index, size, alignment, nested class, NumPy code and text of an element type."""
-    if hasattr(kind, "index") and hasattr(kind, "code"):
-        return kind.index, kind.size, kind.size, None, kind.numpy, kind.__name__
+    if hasattr(kind, "rk_index"):
+        return kind.rk_index, kind.size, kind.size, None, kind.numpy, kind.__name__
     if isinstance(kind, type) and issubclass(kind, _core.Message):
         inner = layout_of(kind)
         return _STRUCT, inner.size, inner.align, kind, "", inner.signature
@@ -90,7 +90,7 @@ def _align(offset: int, to: int) -> int:
 
 def _place(name: str, kind: Any, end: int, where: str) -> tuple[FieldRow, int, int]:
     """The row of a field behind `end`, where it ends, and its alignment."""
-    shape = getattr(kind, "shape", None)
+    shape = getattr(kind, "rk_shape", None)
     if shape == "Bytes":
         row = FieldRow(name, _BYTES, _ONE, end, end, kind.count, 1, None, f"V{kind.count}", repr(kind))
         return row, end + kind.count, 1
@@ -203,13 +203,15 @@ def _reduce(self: Any) -> Any:
 
 
 def _build(cls: type[Any], type_id: int | None, depth: int, is_state: bool = False) -> type[Any]:
+    if not isinstance(cls, type):
+        raise MessageDefinitionError(f"found {cls!r}, need a class with annotated fields")
     if cls.__bases__ not in ((object,), (_core.Message,)):
         raise MessageDefinitionError(
             f"{cls.__name__}: a message class has no base but rk.Message; use a field of another message instead"
         )
     annotations = _annotations(cls, depth)
     layout = _make_layout(cls.__name__, annotations)
-    if type_id is not None and not 0 < type_id < 2**32:
+    if type_id is not None and (type(type_id) is not int or not 0 < type_id < 2**32):
         raise MessageDefinitionError(f"{cls.__name__}: found type_id={type_id!r}, need 1 to 2**32 - 1")
     number = fnv1a32(layout.signature) if type_id is None else type_id
     names = {row.name for row in layout.rows}

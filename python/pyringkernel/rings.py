@@ -86,8 +86,8 @@ def _order(order_by: str | int | None, item: Any, slot_size: int) -> int:
         field, order_by = dtype.fields[order_by][:2]
         if field.str != "<u8":
             raise InvalidArgumentError(f"order_by: found a field of {field}, need u64")
-    if not 0 <= order_by <= slot_size - 8:
-        raise InvalidArgumentError(f"order_by: found the offset {order_by}, need 0 to {slot_size - 8}")
+    if type(order_by) is not int or not 0 <= order_by <= slot_size - 8:
+        raise InvalidArgumentError(f"order_by: found {order_by!r}, need the name of a field or an offset from 0 to {slot_size - 8}")
     return order_by
 
 
@@ -138,6 +138,8 @@ class _Ring(_core.Ring):
         """
         from . import _arrays
 
+        if type(max) is not int or max < 0:
+            raise InvalidArgumentError(f"max: found {max!r}, need an int from 0")
         if out is not None:
             out = _arrays.checked_out(out, self.item_type, self.slot_size)
             max = len(out)
@@ -147,7 +149,7 @@ class _Ring(_core.Ring):
             except RingTimeoutError:  # pragma: no cover - _wait_message answers, it does not raise this
                 max = 0
         target = out if out is not None else _arrays.blank(min(max, len(self)), self.item_type, self.slot_size)
-        return target[: self._pop_rows(target, len(target))] if len(target) else target
+        return target[: self._pop_rows(target, len(target))]
 
     def stats(self) -> RingStats:
         """Exact counts; the sum holds at any time."""
@@ -195,7 +197,8 @@ class SpscRing(_Ring):
 class MpscRing(_Ring):
     """Many-producer, single-consumer ring: each producing thread has a lane of `capacity` messages of its own.
 
-    lanes: threads with a lane of their own at one time; further ones share the last lane behind a lock. order_by: the
+    lanes: how many there are; when more threads than lanes - 1 produce at one time, the others share the last lane behind
+    a lock. order_by: the
     name or byte offset of a u64 (an HLC time, say) by which lanes are merged; without it they take turns. The rest is as
     for SpscRing.
     """

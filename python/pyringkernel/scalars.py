@@ -68,11 +68,11 @@ if TYPE_CHECKING:
 else:
 
     class Scalar(type):
-        """The class of scalar types. ``code`` is struct's format character, ``index`` the native one."""
+        """The class of scalar types. ``code`` is struct's format character, ``rk_index`` the native one."""
 
         def __new__(mcls, name: str, code: str, index: int, numpy: str) -> Scalar:
             cls = super().__new__(mcls, name, (), {"__slots__": ()})
-            cls.code, cls.index, cls.numpy = code, index, numpy
+            cls.code, cls.rk_index, cls.numpy = code, index, numpy
             cls.size = struct.calcsize("<" + code)
             return cls
 
@@ -118,15 +118,15 @@ else:
     class Shaped:
         """A field type with a length; what ``rk.Array[rk.f32, 256]`` evaluates to."""
 
-        __slots__ = ("count", "element", "shape")
+        __slots__ = ("count", "element", "rk_shape")
 
         def __init__(self, shape: str, element: Any, count: object) -> None:
-            self.shape, self.element, self.count = shape, element, _count(shape, count)
+            self.rk_shape, self.element, self.count = shape, element, _count(shape, count)
 
         def __repr__(self) -> str:
-            if self.shape == "Bytes":
+            if self.rk_shape == "Bytes":
                 return f"rk.Bytes[{self.count}]"
-            return f"rk.{self.shape}[{getattr(self.element, '__name__', self.element)}, {self.count}]"
+            return f"rk.{self.rk_shape}[{getattr(self.element, '__name__', self.element)}, {self.count}]"
 
     class _ShapeFactory(type):
         def __call__(cls, *_: object) -> NoReturn:

@@ -88,17 +88,17 @@ bool format_matches(const char* format, Scalar scalar, Py_ssize_t item_size, std
   return code[0] != '\0' && code[1] == '\0' && std::strchr(kFormats[static_cast<int>(scalar)], code[0]) != nullptr;
 }
 
+// `from` may be part of the same payload.
 void store_elements(const FieldLayout& layout, std::byte* payload, const void* from, std::size_t count) {
-  if (layout.shape == Shape::kVec) {
-    const auto length = static_cast<std::uint32_t>(count);
-    const std::uint32_t before = std::min(detail::vec_length(payload, layout), layout.count);
-    std::memcpy(payload + layout.offset, &length, sizeof(length));
-    if (before > length) {  // no old elements behind the end: they would be compared, and sent
-      std::memset(payload + layout.elements_offset + count * layout.element_size, 0,
-                  (before - count) * layout.element_size);
-    }
+  std::byte* elements = payload + layout.elements_offset;
+  std::memmove(elements, from, count * layout.element_size);
+  if (layout.shape != Shape::kVec) return;
+  const std::uint32_t before = std::min(detail::vec_length(payload, layout), layout.count);
+  const auto length = static_cast<std::uint32_t>(count);
+  std::memcpy(payload + layout.offset, &length, sizeof(length));
+  if (before > length) {  // no old elements behind the end: they would be compared, and sent
+    std::memset(elements + count * layout.element_size, 0, (before - count) * layout.element_size);
   }
-  std::memmove(payload + layout.elements_offset, from, count * layout.element_size);
 }
 
 bool length_fits(FieldObject* field, std::size_t count) {

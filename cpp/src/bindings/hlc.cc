@@ -44,10 +44,8 @@ Box& checked(Box& box) {
   return box;
 }
 
-// Stamps of the own node follow the same wall clock and are believed.
 template <class Clock>
 void merge(Clock& clock, Hlc& parent, const HlcTimestamp& remote) {
-  if (remote.node_id == parent.node_id() && remote.time <= kHlcMaxTime) return clock.merge(remote.time);
   if (clock.update(remote.time) == HlcUpdate::kMerged) return;
   const std::uint64_t now = parent.physical();
   throw_typed("ClockSkewError", "a stamp of node " + std::to_string(remote.node_id) + " is " +
@@ -63,6 +61,8 @@ std::uint64_t ntp64_from_seconds(double value, const char* what) {
   }
   return static_cast<std::uint64_t>(value * 4294967296.0);
 }
+
+bool ntp64_seconds_overflow(std::uint64_t ns) { return ns / 1'000'000'000 >= (kHlcMaxTime >> 32); }
 
 std::shared_ptr<ClockBox> make_clock(std::int64_t node_id, double max_drift) {
   if (node_id < 0 || node_id > 0xFFFFFFFFll) {
@@ -176,6 +176,9 @@ void bind_hlc(py::module_& module) {
       .def(
           "set_manual_time",
           [](ClockBox& c, std::optional<std::uint64_t> ns) {
+            if (ns && ntp64_seconds_overflow(*ns)) {
+              throw_typed("InvalidArgumentError", "ns: found " + std::to_string(*ns) + ", stamps end in the year 2106");
+            }
             checked(c).source.set_manual(ns ? std::max<std::uint64_t>(ntp64_from_ns(*ns), 1) : 0);
           },
           py::arg("ns"), "For tests: freeze the wall clock at `ns` since 1970; None goes back to real time.")

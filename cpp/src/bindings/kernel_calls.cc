@@ -9,21 +9,6 @@ namespace {
 
 constexpr std::uint64_t kDefaultTimeoutNs = 5'000'000'000;  // of send and call
 
-// 1 positional message (or none) and timeout=, in either form.
-bool parse(PyObject* const* args, Py_ssize_t count, PyObject* names, Py_ssize_t positional, PyObject** timeout) {
-  const Py_ssize_t keywords = names != nullptr ? PyTuple_GET_SIZE(names) : 0;
-  *timeout = nullptr;
-  if (count == positional && keywords == 0) return true;
-  const bool named = keywords == 1 && count == positional &&
-                     PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0;
-  if (named || (keywords == 0 && count == positional + 1)) {
-    *timeout = args[positional];
-    return true;
-  }
-  PyErr_Format(PyExc_TypeError, "expected %zd positional argument(s) and timeout=", positional);
-  return false;
-}
-
 PyObject* raise_gone(KernelBox& box) {
   const KernelState state = box.kernel->state();
   if (state != KernelState::kFailed) {
@@ -94,7 +79,7 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
   KernelBox* box = kernel_box(self);
   PyObject* timeout = nullptr;
   MessageHeader header;
-  if (box == nullptr || !parse(args, count, names, 1, &timeout)) return nullptr;
+  if (box == nullptr || !parse_call(1, args, count, names, &timeout)) return nullptr;
   std::uint64_t deadline = 0;
   if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
   if (!prepare(*box, args[0], 0, &header)) return nullptr;
@@ -125,7 +110,7 @@ PyObject* receive(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
   KernelBox* box = kernel_box(self);
   PyObject* timeout = nullptr;
   std::uint64_t deadline = kNoDeadline;
-  if (box == nullptr || !parse(args, count, names, 0, &timeout) || !may_wait_for(*box, "receive")) return nullptr;
+  if (box == nullptr || !parse_call(0, args, count, names, &timeout) || !may_wait_for(*box, "receive")) return nullptr;
   if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
   Frame frame;
   const int got = receive_until(*box, 0, &frame, deadline);
@@ -173,7 +158,7 @@ PyObject* call(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
   PyObject* timeout = nullptr;
   std::uint64_t deadline = HostAtomics::monotonic_ns() + kDefaultTimeoutNs;
   MessageHeader header;
-  if (box == nullptr || !parse(args, count, names, 1, &timeout)) return nullptr;
+  if (box == nullptr || !parse_call(1, args, count, names, &timeout)) return nullptr;
   if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
   if (!may_wait_for(*box, "call") || !prepare(*box, args[0], kFlagWantsReply, &header)) return nullptr;
   auto* message = reinterpret_cast<MessageObject*>(args[0]);

@@ -25,6 +25,7 @@ class Source {
 
   bool open(const RingBox& box, PyObject* data) {
     if (box.is_message) return open_message(box, data);
+    if (box.is_dtype && !dtype_matches(box, data)) return false;
     if (PyBytes_CheckExact(data)) {
       bytes = PyBytes_AS_STRING(data);
       size = static_cast<std::size_t>(PyBytes_GET_SIZE(data));
@@ -51,6 +52,16 @@ class Source {
     bytes = message->payload;
     size = box.ring.options().slot_size;
     return true;
+  }
+
+  // NumPy arrays and scalars say what they are; bytes are taken at their size.
+  static bool dtype_matches(const RingBox& box, PyObject* data) {
+    PyObject* dtype = PyObject_GetAttrString(data, "dtype");
+    if (dtype == nullptr) return PyErr_Clear(), true;
+    const int same = PyObject_RichCompareBool(dtype, box.item_type.ptr(), Py_EQ);
+    if (same == 0) raise("WrongItemError", "this ring holds items of %R, found %R", box.item_type.ptr(), dtype);
+    Py_DECREF(dtype);
+    return same == 1;
   }
 
   bool fits(const RingBox& box) const {
@@ -104,24 +115,11 @@ PyObject* try_push(PyObject* self, PyObject* data) {
   });
 }
 
-bool one_timeout(PyObject* const* args, Py_ssize_t count, PyObject* names, Py_ssize_t positional, PyObject** timeout) {
-  const Py_ssize_t keywords = names != nullptr ? PyTuple_GET_SIZE(names) : 0;
-  *timeout = nullptr;
-  if (count + keywords == positional) return true;
-  const bool named = keywords == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0;
-  if (count + keywords == positional + 1 && (keywords == 0 || named)) {
-    *timeout = args[positional];
-    return true;
-  }
-  PyErr_Format(PyExc_TypeError, "expected %zd argument(s) and timeout=, got %zd", positional, count + keywords);
-  return false;
-}
-
 // push(data, timeout=None)
 PyObject* push(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   RingBox* box = ring_box(self);
   PyObject* timeout = nullptr;
-  if (box == nullptr || !may_produce(*box) || !one_timeout(args, count, names, 1, &timeout)) return nullptr;
+  if (box == nullptr || !may_produce(*box) || !parse_call(1, args, count, names, &timeout)) return nullptr;
   const bool given = timeout != nullptr && timeout != Py_None;
   std::uint64_t deadline = box->ring.options().overflow == Overflow::kBlock ? kNoDeadline : 0;
   Source source;
@@ -174,7 +172,7 @@ PyObject* pop(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject*
   RingBox* box = ring_box(self);
   PyObject* timeout = nullptr;
   std::uint64_t deadline = kNoDeadline;
-  if (box == nullptr || !may_consume(*box) || !one_timeout(args, count, names, 0, &timeout)) return nullptr;
+  if (box == nullptr || !may_consume(*box) || !parse_call(0, args, count, names, &timeout)) return nullptr;
   if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
   return guarded([&]() -> PyObject* {
     const std::byte* slot = box->ring.try_peek();
@@ -229,12 +227,16 @@ bool wait_message(RingBox& box, const py::object& timeout) {
   return there == 1;
 }
 
+// To read is harmless in any process.
 const RingBox& checked(const RingBox& box) {
-  if (!box.check_initialised() || !same_process(box.generation)) throw py::error_already_set();
+  if (!box.check_initialised()) throw py::error_already_set();
   return box;
 }
 
-RingBox& checked(RingBox& box) { return const_cast<RingBox&>(checked(static_cast<const RingBox&>(box))); }
+RingBox& checked(RingBox& box) {
+  if (!box.check_initialised() || !same_process(box.generation)) throw py::error_already_set();
+  return box;
+}
 
 void leave(RingBox& box, HostRing::Role role) {
   if (role == HostRing::Role::kProducer ? !may_produce(checked(box)) : !may_consume(checked(box))) {
@@ -256,7 +258,7 @@ std::unique_ptr<RingBox> make_ring(std::uint64_t capacity, std::uint64_t slot_si
   options.layout = static_cast<std::uint32_t>(layout);
   options.wait = static_cast<Wait>(wait);
   options.one_producer = producers == 0;
-  options.max_producers = producers == 0 ? 1 : producers + 1;  // and the shared one
+  options.max_producers = producers == 0 ? 1 : producers;
   options.order_offset = order_offset;
   const auto size = static_cast<unsigned long long>(slot_size), count = static_cast<unsigned long long>(capacity);
   try {
@@ -326,6 +328,20 @@ PyObject* raise_role(const HostRing::RoleTaken& taken) {
              : raise("SecondConsumerError",
                      "another thread consumes from this ring: one consumer at a time, or let that thread call "
                      "release_consumer() first");
+}
+
+bool parse_call(Py_ssize_t positional, PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject** timeout) {
+  const Py_ssize_t keywords = names != nullptr ? PyTuple_GET_SIZE(names) : 0;
+  *timeout = nullptr;
+  if (count == positional && keywords == 0) return true;
+  const bool named = keywords == 1 && count == positional &&
+                     PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "timeout") == 0;
+  if (named || (keywords == 0 && count == positional + 1)) {
+    *timeout = args[positional];
+    return true;
+  }
+  PyErr_Format(PyExc_TypeError, "need %zd positional argument(s), and timeout= if any", positional);
+  return false;
 }
 
 bool parse_timeout(PyObject* timeout, std::uint64_t* deadline_ns) {

@@ -52,6 +52,10 @@ auto guarded(Body&& body) -> decltype(body()) {
   return {};
 }
 
+// `positional` arguments and timeout=, by place or by name; *timeout is nullptr when it is not given. False with
+// TypeError set.
+bool parse_call(Py_ssize_t positional, PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject** timeout);
+
 // Seconds or None to an absolute deadline; false with an error set.
 bool parse_timeout(PyObject* timeout, std::uint64_t* deadline_ns);
 

@@ -12,6 +12,10 @@ struct SlotObject {
   Py_ssize_t exports;
   int readonly;
   PyObject* ring;  // owned: the memory
+  // The ring knows that this slot is in use until the block has ended and nothing points into it any more.
+  bool marked;
+  bool claims;
+  unsigned long thread;  // that is inside the block
 };
 
 struct GuardObject {
@@ -19,7 +23,6 @@ struct GuardObject {
   PyObject* view;                // owned while the block is open: memoryview or message
   SlotObject* slot;              // owned while the block is open
   bool claims;
-  unsigned long thread;  // that is inside the block
 };
 
 int slot_buffer(PyObject* self, Py_buffer* view, int flags) {
@@ -35,7 +38,28 @@ int slot_buffer(PyObject* self, Py_buffer* view, int flags) {
 
 void slot_release(PyObject* self, Py_buffer*) { --reinterpret_cast<SlotObject*>(self)->exports; }
 
+void mark(SlotObject* slot, RingBox& box) {
+  slot->marked = true;
+  if (slot->claims) {
+    box.claimers.push_back(slot->thread);
+  } else {
+    box.peeked = true;
+  }
+}
+
+void unmark(SlotObject* slot) {
+  if (!slot->marked) return;
+  slot->marked = false;
+  auto* box = static_cast<RingBox*>(reinterpret_cast<pybind11::detail::instance*>(slot->ring)->simple_value_holder[0]);
+  if (slot->claims) {
+    std::erase(box->claimers, slot->thread);
+  } else {
+    box->peeked = false;
+  }
+}
+
 void slot_dealloc(PyObject* self) {
+  unmark(reinterpret_cast<SlotObject*>(self));
   Py_XDECREF(reinterpret_cast<SlotObject*>(self)->ring);
   Py_TYPE(self)->tp_free(self);
 }
@@ -44,6 +68,15 @@ PyBufferProcs kSlotBuffer = {slot_buffer, slot_release};
 PyTypeObject SlotType = blank_type();
 PyTypeObject GuardType = blank_type();
 
+// A guard that was entered and dropped: a claim is abandoned, a peeked message stays in the ring.
+void guard_dealloc(PyObject* self) {
+  auto* guard = reinterpret_cast<GuardObject*>(self);
+  Py_XDECREF(guard->view);
+  Py_XDECREF(guard->slot);
+  Py_XDECREF(guard->ring);
+  Py_TYPE(self)->tp_free(self);
+}
+
 bool make_view(GuardObject* guard, RingBox& box, std::byte* bytes, std::size_t size) {
   guard->slot = reinterpret_cast<SlotObject*>(SlotType.tp_alloc(&SlotType, 0));
   if (guard->slot == nullptr) return false;
@@ -51,6 +84,8 @@ bool make_view(GuardObject* guard, RingBox& box, std::byte* bytes, std::size_t s
   guard->slot->size = static_cast<Py_ssize_t>(size);
   guard->slot->readonly = guard->claims ? 0 : 1;
   guard->slot->ring = Py_NewRef(guard->ring);
+  guard->slot->claims = guard->claims;
+  guard->slot->thread = PyThread_get_thread_ident();
   auto* slot = reinterpret_cast<PyObject*>(guard->slot);
   guard->view = box.is_message ? reinterpret_cast<PyObject*>(new_view(box.message_type(), bytes, slot))
                                : PyMemoryView_FromObject(slot);
@@ -83,7 +118,7 @@ PyObject* enter_claim(GuardObject* guard, RingBox& box) {
     bytes = box.ring.try_claim();
   }
   if (!prepare(box, bytes) || !make_view(guard, box, bytes, box.ring.options().slot_size)) return nullptr;
-  box.claimers.push_back(guard->thread);
+  mark(guard->slot, box);
   return Py_NewRef(guard->view);
 }
 
@@ -98,7 +133,7 @@ PyObject* enter_peek(GuardObject* guard, RingBox& box) {
   }
   const std::size_t size = box.is_message || box.is_dtype ? box.ring.options().slot_size : box.ring.peeked_length();
   if (!make_view(guard, box, const_cast<std::byte*>(bytes), size)) return nullptr;
-  box.peeked = true;
+  mark(guard->slot, box);
   return Py_NewRef(guard->view);
 }
 
@@ -107,7 +142,6 @@ PyObject* guard_enter(PyObject* self, PyObject*) {
   RingBox* box = ring_box(guard->ring);
   if (box == nullptr) return nullptr;
   if (guard->view != nullptr) return raise("ViewInUseError", "this guard was entered already");
-  guard->thread = PyThread_get_thread_ident();
   return guarded([&] { return guard->claims ? enter_claim(guard, *box) : enter_peek(guard, *box); });
 }
 
@@ -129,24 +163,16 @@ bool end_slot(GuardObject* guard, const RingBox& box) {
   return true;
 }
 
-void mark_left(GuardObject* guard, RingBox& box) {
-  if (guard->claims) {
-    std::erase(box.claimers, guard->thread);
-  } else {
-    box.peeked = false;
-  }
-}
-
 PyObject* guard_exit(PyObject* self, PyObject* args) {
   auto* guard = reinterpret_cast<GuardObject*>(self);
   RingBox* box = ring_box(guard->ring);
   if (box == nullptr) return nullptr;
   if (guard->view == nullptr) return raise("ViewInUseError", "this guard was not entered");
-  if (guard->thread != PyThread_get_thread_ident()) {
+  if (guard->slot->thread != PyThread_get_thread_ident()) {
     return raise("ViewInUseError", "a with-block of claim() or peek() must be left by the thread that entered it");
   }
-  mark_left(guard, *box);
   if (!end_slot(guard, *box)) return nullptr;
+  unmark(guard->slot);
   Py_CLEAR(guard->view);
   Py_CLEAR(guard->slot);
   const bool failed = PyTuple_GET_SIZE(args) > 0 && PyTuple_GET_ITEM(args, 0) != Py_None;
@@ -158,25 +184,6 @@ PyObject* guard_exit(PyObject* self, PyObject* args) {
     }
     Py_RETURN_NONE;
   });
-}
-
-// A guard that was entered and dropped: a claim is abandoned, a peeked message stays in the ring.
-void guard_dealloc(PyObject* self) {
-  auto* guard = reinterpret_cast<GuardObject*>(self);
-  if (guard->view != nullptr && guard->ring != nullptr) {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    RingBox* box = ring_box(guard->ring);
-    if (box != nullptr) {
-      mark_left(guard, *box);
-      end_slot(guard, *box);
-    }
-    PyErr_Restore(type, value, traceback);
-  }
-  Py_XDECREF(guard->view);
-  Py_XDECREF(guard->slot);
-  Py_XDECREF(guard->ring);
-  Py_TYPE(self)->tp_free(self);
 }
 
 PyMethodDef kGuardMethods[] = {{"__enter__", guard_enter, METH_NOARGS, nullptr},

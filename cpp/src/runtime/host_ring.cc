@@ -82,9 +82,28 @@ std::uint32_t HostRing::lane_of_thread_slowly() {
   return entry.lane;
 }
 
+namespace {
+
+// A thread that was joined may still be on its last instructions, before it says that it has ended.
+template <class Free>
+bool becomes_free(Free&& free) {
+  const HostAtomics::Atomic<std::uint32_t> nobody{0};
+  for (int tries = 0; tries < 200; ++tries) {
+    if (free()) return true;
+    HostAtomics::park(nobody, 0, 100'000);
+  }
+  return false;
+}
+
+}  // namespace
+
 std::uint32_t HostRing::assign_lane() {
   const auto& me = ThreadToken::current();
   const std::lock_guard lock(mutex_);
+  if (options_.one_producer && !owners_.empty() && owners_[0] && owners_[0] != me &&
+      !becomes_free([this] { return !owners_[0]->alive(); })) {
+    throw RoleTaken{Role::kProducer};
+  }
   const auto mine = std::find(owners_.begin(), owners_.end(), me);
   if (mine != owners_.end()) return static_cast<std::uint32_t>(mine - owners_.begin());
   std::erase_if(sharers_, [](const auto& sharer) { return !sharer->alive(); });
@@ -96,7 +115,6 @@ std::uint32_t HostRing::assign_lane() {
     return static_cast<std::uint32_t>(orphan - owners_.begin());
   }
   if (owners_.size() == options_.max_producers) {
-    if (options_.one_producer) throw RoleTaken{Role::kProducer};
     sharers_.push_back(me);
     return options_.max_producers - 1;
   }
@@ -124,7 +142,9 @@ void HostRing::own_consumer() {
 void HostRing::take_consumer_role() {
   const auto& me = ThreadToken::current();
   const std::lock_guard lock(mutex_);
-  if (consumer_owner_ && consumer_owner_ != me && consumer_owner_->alive()) throw RoleTaken{Role::kConsumer};
+  if (consumer_owner_ && consumer_owner_ != me && !becomes_free([this] { return !consumer_owner_->alive(); })) {
+    throw RoleTaken{Role::kConsumer};
+  }
   consumer_owner_ = me;
   consumer_id_.store(me.get(), std::memory_order_relaxed);
 }

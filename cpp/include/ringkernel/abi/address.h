@@ -11,14 +11,14 @@ struct Address {
 
   static constexpr u32 kNodeBits = 12, kKernelBits = 16, kInstanceBits = 20, kGenerationBits = 16;
 
-  static constexpr Address make(u32 node, u32 kernel, u32 instance = 0, u32 generation = 0) {
+  RK_HOST_DEVICE static constexpr Address make(u32 node, u32 kernel, u32 instance = 0, u32 generation = 0) {
     return Address{(static_cast<u64>(node & 0xFFFu) << 52) | (static_cast<u64>(kernel & 0xFFFFu) << 36) |
                    (static_cast<u64>(instance & 0xFFFFFu) << 16) | (generation & 0xFFFFu)};
   }
-  constexpr u32 node() const { return static_cast<u32>(word >> 52); }
-  constexpr u32 kernel() const { return static_cast<u32>(word >> 36) & 0xFFFFu; }
-  constexpr u32 instance() const { return static_cast<u32>(word >> 16) & 0xFFFFFu; }
-  constexpr u32 generation() const { return static_cast<u32>(word) & 0xFFFFu; }
+  RK_HOST_DEVICE constexpr u32 node() const { return static_cast<u32>(word >> 52); }
+  RK_HOST_DEVICE constexpr u32 kernel() const { return static_cast<u32>(word >> 36) & 0xFFFFu; }
+  RK_HOST_DEVICE constexpr u32 instance() const { return static_cast<u32>(word >> 16) & 0xFFFFFu; }
+  RK_HOST_DEVICE constexpr u32 generation() const { return static_cast<u32>(word) & 0xFFFFu; }
 };
 
 static_assert(sizeof(Address) == 8, "an address is one word");

@@ -20,3 +20,10 @@ using u64 = std::uint64_t;
 }  // namespace rk
 #define RK_OFFSETOF(type, member) offsetof(type, member)
 #endif
+
+// On both sides of a device compiler.
+#if defined(__CUDACC__)
+#define RK_HOST_DEVICE __host__ __device__
+#else
+#define RK_HOST_DEVICE
+#endif

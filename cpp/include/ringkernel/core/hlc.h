@@ -127,7 +127,8 @@ class alignas(kRingLineBytes) HlcShard {
 
   HlcUpdate update(std::uint64_t remote_time) {
     if (remote_time <= last()) return HlcUpdate::kMerged;
-    if (parent_->too_far_ahead(remote_time)) return HlcUpdate::kTooFarAhead;
+    // What the clock itself has reached was believed before, whatever the wall clock says now.
+    if (remote_time > parent_->last() && parent_->too_far_ahead(remote_time)) return HlcUpdate::kTooFarAhead;
     merge(remote_time);
     return HlcUpdate::kMerged;
   }

@@ -81,14 +81,15 @@ class OverwriteRing {
    public:
     explicit Consumer(OverwriteRing& ring) : ring_(ring), copy_(std::make_unique<std::byte[]>(ring.shape_.stride())) {}
 
-    // A copy of the oldest message, which is thereby delivered; nullptr when there is none.
+    // A copy of the oldest message, which can no longer be dropped; nullptr when there is none.
     const std::byte* try_peek() {
-      if (!holds_copy_) take();
-      return holds_copy_ ? copy_.get() : nullptr;
+      if (!has_seen()) take();
+      return has_seen() ? copy_.get() : nullptr;
     }
-    void release() { holds_copy_ = false; }
+    void release() { held_.store_relaxed(0); }  // S
 
-    bool has_seen() const { return holds_copy_; }
+    bool has_seen() const { return held_.load_relaxed() != 0; }  // S
+    std::uint64_t held() const { return held_.load_relaxed(); }  // S
     std::uint64_t look_ahead() { return try_peek() != nullptr ? 1 : 0; }
 
     Status try_pop(void* to, std::size_t bytes) {
@@ -118,7 +119,7 @@ class OverwriteRing {
         ring_.read_words(seq, copy_.get());
         note_depth(write_seq_seen_ - seq);
         if (read_seq.cas_acq_rel(seq, seq + 1)) {  // E7
-          holds_copy_ = true;
+          held_.store_relaxed(1);                  // S
           return;
         }
       }
@@ -132,7 +133,7 @@ class OverwriteRing {
     OverwriteRing& ring_;
     std::uint64_t write_seq_seen_ = 0;
     std::unique_ptr<std::byte[]> copy_;
-    bool holds_copy_ = false;
+    Word held_{0};  // 1: copy_ is a message that was taken and not released
     Word high_water_{0};
   };
 
@@ -151,14 +152,15 @@ class OverwriteRing {
   bool closed() const { return lines_.producer.closed.load_relaxed() != 0; }  // S
   std::uint64_t capacity() const { return shape_.mask() + 1; }
 
-  // A message that a peek holds counts as delivered.
+  // A message that a peek holds counts as in flight.
   RingStats stats() const {
     RingStats stats;
     stats.dropped = lines_.producer.dropped.load_relaxed();              // S
     const std::uint64_t read = lines_.consumer.read_seq.load_relaxed();  // S
     stats.accepted = producer_.write_next();
-    stats.delivered = read - stats.dropped;
-    stats.in_flight = stats.accepted - read;
+    const std::uint64_t held = consumer_.held();
+    stats.delivered = read - stats.dropped - held;
+    stats.in_flight = stats.accepted - read + held;
     stats.high_water = std::max(consumer_.high_water(), std::min(stats.in_flight, capacity()));
     return stats;
   }

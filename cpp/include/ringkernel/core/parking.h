@@ -65,6 +65,9 @@ class alignas(kRingLineBytes) Parking {
         return done;
       }
       P::park(asleep_, 1, deadline_ns == kNoDeadline ? kNoDeadline : deadline_ns - now);
+      if (!ready()) continue;    // woken by time or by chance; asking before the next heavy fence halves a wake-up
+      asleep_.store_relaxed(0);  // W1
+      return true;
     }
   }
 

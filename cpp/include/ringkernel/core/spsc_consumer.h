@@ -118,8 +118,9 @@ class alignas(kRingLineBytes) SpscConsumer {
     return !look(next());
   }
 
-  std::uint64_t read_next() const { return read_next_.load_relaxed(); }    // S
-  std::uint64_t high_water() const { return high_water_.load_relaxed(); }  // S
+  bool closed() const { return lines_->producer.closed.load_relaxed() != 0; }  // S a late look is a late close
+  std::uint64_t read_next() const { return read_next_.load_relaxed(); }        // S
+  std::uint64_t high_water() const { return high_water_.load_relaxed(); }      // S
   const Word& position() const { return read_next_; }
   const Shape& shape() const { return shape_; }
   std::uint64_t peeked_index(std::uint64_t ahead = 0) const { return (next() + ahead) & shape_.mask(); }

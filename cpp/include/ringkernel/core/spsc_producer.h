@@ -100,11 +100,13 @@ class alignas(kRingLineBytes) SpscProducer {
     dropped.store_relaxed(dropped.load_relaxed() + messages);  // S
   }
 
-  // Any thread may close. Messages published before stay readable; later claims fail.
-  void close() { lines_->producer.closed.store_release(1); }  // E4
-  bool closed() const {
-    return lines_->producer.closed.load_relaxed() != 0;
-  }  // S own line; a late look is a late close
+  // Any thread may close. Messages published before stay readable; later claims fail. The producer looks at a word of
+  // its own line: the one that the consumer sees shares a line with write_seq, and a look there waits for the consumer.
+  void close() {
+    closed_here_.store_relaxed(1);             // S a late look is a late close
+    lines_->producer.closed.store_release(1);  // E4
+  }
+  bool closed() const { return closed_here_.load_relaxed() != 0; }  // S
 
   std::uint64_t write_next() const { return write_next_.load_relaxed(); }  // S
   const Word& position() const { return write_next_; }
@@ -127,6 +129,7 @@ class alignas(kRingLineBytes) SpscProducer {
 
   Word write_next_{0};
   std::uint64_t read_seq_seen_ = 0;
+  typename P::template Atomic<std::uint32_t> closed_here_{0};
   Shape shape_;
   std::byte* slots_;
   RingLines<P>* lines_;

@@ -57,7 +57,7 @@ class BasicSpscRing {
   Status try_pop(void* to) { return consumer_.try_pop(to); }
   std::uint64_t pop_many(void* to, std::uint64_t count) { return consumer_.pop_many(to, count); }
   void close() { producer_.close(); }
-  bool closed() const { return producer_.closed(); }
+  bool closed() const { return consumer_.closed(); }
 
   std::uint64_t capacity() const { return producer_.shape().mask() + 1; }
 
