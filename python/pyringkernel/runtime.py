@@ -91,10 +91,12 @@ class Kernel:
 
         Raises WrongMessageError when no accepted class has this dtype, KernelTerminatedError.
         """
+        import numpy as np
+
         from ._arrays import message_dtype, rows
 
         for cls in self._core.accepts:
-            if message_dtype(cls) == getattr(array, "dtype", None):
+            if isinstance(array, np.ndarray) and message_dtype(cls) == array.dtype:
                 data, count = rows(array, cls, layout_of(cls).size)
                 return self._core._send_rows(cls, data, count, math.inf if timeout is None else timeout) if count else 0
         found = getattr(array, "dtype", type(array).__name__)
@@ -302,6 +304,8 @@ class Runtime:
         initial = self._initial_state(spec, state)
         sizes = [layout_of(cls).size for cls in (*spec.accepts, *spec.replies)]
         size = max_message_size or max([256, *sizes])
+        if type(size) is not int or not 0 < size < 2**31 - 256:
+            raise InvalidArgumentError(f"max_message_size: found {size!r}, need an int from 1 to 2**31 - 257")
         if size < max(sizes):
             raise InvalidArgumentError(
                 f"max_message_size: found {size}, the handler's messages have up to {max(sizes)} bytes"
@@ -361,6 +365,8 @@ class Runtime:
             if is_kernel and target._runtime._directory is not directory:
                 raise UnknownKernelError(f"ctx.send: {target!r} belongs to another runtime")
             address, accepts = directory.get(target.name if is_kernel else target, (0, ()))
+            if is_kernel and address != target.address:
+                raise KernelTerminatedError(f"ctx.send: {target!r} has ended")
             if address == 0:
                 raise UnknownKernelError(
                     f"ctx.send: no kernel is named {target!r}; there are 'host' and {sorted(directory)}"

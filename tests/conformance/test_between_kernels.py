@@ -9,7 +9,14 @@ import pytest
 from actors import Gate, Hop, Number, Text, echo, recorder
 
 import pyringkernel as rk
-from pyringkernel.errors import HandlerError, KernelTerminatedError, MessageTooLargeError, RingFullError, UnknownKernelError
+from pyringkernel.errors import (
+    HandlerError,
+    InvalidArgumentError,
+    KernelTerminatedError,
+    MessageTooLargeError,
+    RingFullError,
+    UnknownKernelError,
+)
 
 S = rk.KernelState
 W = 60.0
@@ -305,6 +312,44 @@ def test_a_name_that_was_given_again_means_the_new_kernel(rt: rk.Runtime, until:
     kernel.call(Number(2), timeout=W)
     until(lambda: new == [2])
     assert old == [1]
+
+
+def test_the_handle_of_an_ended_kernel_does_not_reach_its_namesake(rt: rk.Runtime) -> None:
+    new: list[int] = []
+    first = rt.launch(recorder([]), name="target")
+    first.terminate()
+    rt.launch(recorder(new), name="target")
+
+    def forward(ctx: rk.Context, msg: Number) -> Number:
+        ctx.send(first, msg)
+        return msg
+
+    with pytest.raises(HandlerError) as caught:
+        rt.launch(forward).call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, (KernelTerminatedError, UnknownKernelError))
+    rt.close()
+    assert new == []
+
+
+def test_the_end_of_a_pipeline_sends_to_the_host(rt: rk.Runtime) -> None:
+    def first(ctx: rk.Context, msg: Number) -> None:
+        ctx.send("last", Number(msg.n + 1))
+
+    def last(ctx: rk.Context, msg: Number) -> None:
+        ctx.send("host", Text(b"%d" % msg.n))
+
+    end = rt.launch(last)
+    start = rt.launch(first)
+    for n in range(20):
+        start.send(Number(n))
+    received = [end.receive(timeout=W) for _ in range(20)]
+    assert received == [Text(b"%d" % (n + 1)) for n in range(20)]
+    assert received[0].header.source == end.address
+
+
+def test_no_kernel_is_named_host(rt: rk.Runtime) -> None:
+    with pytest.raises(InvalidArgumentError, match="host"):
+        rt.launch(echo, name="host")
 
 
 def test_a_kernel_may_terminate_another_from_outside_its_handler(rt: rk.Runtime, gate: Gate, threads: Any) -> None:

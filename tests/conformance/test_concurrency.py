@@ -224,6 +224,16 @@ def test_launching_from_many_threads_gives_each_its_own_kernel(rt: rk.Runtime, t
     assert len(rt.kernels) == 16
 
 
+def test_launching_and_ending_from_many_threads_disturbs_nobody(rt: rk.Runtime, threads: Any) -> None:
+    def live(who: int) -> None:
+        for n in range(15):
+            kernel = rt.launch(double, name=f"k{who}-{n % 2}")
+            assert kernel.call(Number(who), timeout=W).n == 2 * who
+            kernel.terminate(W)
+
+    threads.run_all(8, live)
+
+
 def test_closing_while_others_use_the_kernels_ends_everything(backend: str, threads: Any) -> None:
     rt = rk.Runtime(backend=backend)
     kernels = [rt.launch(echo, name=f"k{n}", capacity=4) for n in range(4)]

@@ -14,12 +14,13 @@ Status reply_with(KernelContext& context, MessageObject* message, const LayoutOb
   return context.reply(layout.layout->type_id, payload, static_cast<std::uint8_t>(message->load_header().priority));
 }
 
-void raise_not_sent(Status status, const char* what) {
+void raise_not_sent(Status status, const char* what, std::uint32_t bytes) {
   if (status == Status::kClosed) {
     raise("KernelTerminatedError", "%s: the receiver is terminating or gone", what);
   } else if (status == Status::kTooLarge) {
-    raise("MessageTooLargeError", "%s is larger than the receiver's slots: launch it with a larger max_message_size",
-          what);
+    raise("MessageTooLargeError",
+          "%s: the message has %u bytes, more than the receiver's slots hold: launch it with a larger max_message_size",
+          what, bytes);
   } else {
     raise("RingFullError", "%s: the receiver's inbox is full", what);
   }
@@ -49,9 +50,9 @@ MessageObject* checked_message(const py::handle& object, const LayoutObject** la
   return message;
 }
 
-void check(Status status, const char* what) {
+void check(Status status, const char* what, std::uint32_t bytes) {
   if (status == Status::kOk) return;
-  raise_not_sent(status, what);
+  raise_not_sent(status, what, bytes);
   throw_set();
 }
 
@@ -59,7 +60,7 @@ void reply(ContextBox& box, const py::handle& object) {
   KernelContext& context = current(box);
   const LayoutObject* layout = nullptr;
   MessageObject* message = checked_message(object, &layout);
-  check(reply_with(context, message, *layout), "ctx.reply");
+  check(reply_with(context, message, *layout), "ctx.reply", layout->layout->size);
 }
 
 void send(ContextBox& box, const py::object& target, const py::handle& object) {
@@ -71,7 +72,7 @@ void send(ContextBox& box, const py::object& target, const py::handle& object) {
   const std::span<const std::byte> payload(message->payload, layout->layout->size);
   check(context.send(Address{word}, layout->layout->type_id, payload,
                      static_cast<std::uint8_t>(message->load_header().priority)),
-        "ctx.send");
+        "ctx.send", layout->layout->size);
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ py::object receive_rows(KernelBox& box, std::uint64_t max, const py::object& tim
   const std::uint64_t deadline = deadline_from(timeout);
   Frame first;
   const int got = wait_interruptibly(
-      deadline, [&](std::uint64_t slice) { return box.kernel->receive(0, &first, slice) || box.kernel->ended(); });
+      deadline, [&](std::uint64_t slice) { return box.kernel->receive(0, &first, slice) || box.kernel->silent(); });
   if (got < 0) throw py::error_already_set();
   if (first.empty() && (got == 0 || !box.kernel->receive(0, &first, 0))) return py::none();
   std::string payloads;

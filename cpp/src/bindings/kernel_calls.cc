@@ -99,7 +99,7 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
 int receive_until(KernelBox& box, std::uint64_t id, Frame* frame, std::uint64_t deadline) {
   const int got = wait_interruptibly(deadline, [&](std::uint64_t slice) {
     // Two looks: the kernel may have ended after the first, and what it sent before is still there.
-    return box.kernel->receive(id, frame, slice) || box.kernel->ended();
+    return box.kernel->receive(id, frame, slice) || box.kernel->silent();
   });
   if (got <= 0) return got;
   if (!frame->empty() || box.kernel->receive(id, frame, 0)) return 1;
@@ -122,7 +122,13 @@ PyObject* receive(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
 
 PyObject* raise_handler_error(KernelBox& box, std::uint64_t message_id) {
   const pybind11::object cause = box.handler->take_error(message_id);
-  raise("HandlerError", "the handler of kernel '%s' raised %R", box.kernel->name().c_str(), cause.ptr());
+  PyObject* shown = PyObject_Repr(cause.ptr());
+  if (shown == nullptr) {  // an exception that cannot even be shown
+    PyErr_Clear();
+    shown = PyUnicode_FromString(Py_TYPE(cause.ptr())->tp_name);
+  }
+  raise("HandlerError", "the handler of kernel '%s' raised %U", box.kernel->name().c_str(), shown);
+  Py_XDECREF(shown);
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
   PyErr_Fetch(&type, &value, &traceback);
   PyErr_NormalizeException(&type, &value, &traceback);
@@ -141,7 +147,7 @@ int call_until(KernelBox& box, MessageObject* message, MessageHeader& header, Fr
       if (status == Status::kClosed) return true;
       if (!sent && !box.kernel->wait_for_room(slice)) return false;
     }
-    return box.kernel->receive(header.message_id, frame, slice) || box.kernel->ended();
+    return box.kernel->receive(header.message_id, frame, slice) || box.kernel->silent();
   });
   if (got <= 0) return got;
   if (!frame->empty() || (sent && box.kernel->receive(header.message_id, frame, 0))) return 1;

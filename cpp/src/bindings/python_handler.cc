@@ -96,7 +96,7 @@ PyObject* PythonHandler::call(MessageObject* message) {
 
 // context.cc
 Status reply_with(KernelContext& context, MessageObject* message, const LayoutObject& layout);
-void raise_not_sent(Status status, const char* what);
+void raise_not_sent(Status status, const char* what, std::uint32_t bytes);
 
 Outcome PythonHandler::finish(KernelContext& context, PyObject* result) {
   const py::object owned = py::reinterpret_steal<py::object>(result);
@@ -110,7 +110,7 @@ Outcome PythonHandler::finish(KernelContext& context, PyObject* result) {
   if (layout == nullptr || !alive(message)) return fail(context.header().message_id);
   const Status status = reply_with(context, message, *layout);
   if (status == Status::kOk || status == Status::kClosed) return Outcome::kHandled;  // who asked is gone
-  raise_not_sent(status, "the reply");
+  raise_not_sent(status, "the reply", layout->layout->size);
   return fail(context.header().message_id);
 }
 

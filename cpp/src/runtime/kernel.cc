@@ -166,10 +166,10 @@ void Kernel::force_terminate() {
 
 bool Kernel::conclude_terminate() {
   const std::lock_guard lock(mutex_);
-  outbox_.wake_consumer();
   if (resident_ && !resident_->join(0)) {
     hung_ = true;
     state_ = KernelState::kFailed;
+    outbox_.wake_consumer();
     return false;
   }
   state_ = KernelState::kTerminated;
@@ -244,7 +244,7 @@ std::uint64_t Kernel::send_many(const MessageHeader& like, const std::byte* payl
 }
 
 bool Kernel::receive(std::uint64_t message_id, Frame* out, std::uint64_t deadline_ns) {
-  if (!mailbox_.take(message_id, out, deadline_ns, [this] { return ended(); })) return false;
+  if (!mailbox_.take(message_id, out, deadline_ns, [this] { return silent(); })) return false;
   clock_->merge(header_of(*out).hlc);
   return true;
 }
@@ -259,7 +259,7 @@ RingStats Kernel::inbox_stats() const {
   const std::uint64_t failed = std::min<std::uint64_t>(error_count(), stats.delivered - leftovers);
   stats.dead_lettered = leftovers + failed;
   stats.delivered -= stats.dead_lettered;
-  if (ended()) {  // nobody will handle what is left
+  if (silent()) {  // nobody will handle what is left
     stats.dead_lettered += stats.in_flight;
     stats.in_flight = 0;
   }

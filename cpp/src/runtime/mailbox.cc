@@ -67,8 +67,11 @@ bool Mailbox::read_one(std::uint64_t id, Frame* out, bool* found) {
   const std::lock_guard lock(mutex_);
   const auto expected = expected_.find(header.correlation_id);
   const bool awaited = (header.flags & kFlagReply) != 0 && expected != expected_.end();
-  *found = awaited ? header.correlation_id == id : id == 0;
-  if (*found) {
+  const bool is_error = (header.flags & kFlagError) != 0;  // for a caller, or for nobody
+  *found = awaited ? header.correlation_id == id : id == 0 && !is_error;
+  if (!awaited && is_error) {
+    // Who asked has given up waiting; the failure is counted and logged.
+  } else if (*found) {
     out->assign(slot, end);
   } else {
     (awaited ? expected->second : unexpected_).emplace_back(slot, end);
@@ -100,9 +103,9 @@ std::uint64_t Mailbox::take_more(std::uint32_t type_id, std::uint64_t max,
     if (slot == nullptr) return taken;
     MessageHeader header;
     std::memcpy(&header, slot, sizeof(header));
-    if ((header.flags & kFlagReply) != 0 && is_expected(header.correlation_id)) {
+    if ((header.flags & kFlagError) != 0 || ((header.flags & kFlagReply) != 0 && is_expected(header.correlation_id))) {
       bool found = false;
-      read_one(~std::uint64_t{0}, &frame, &found);  // sorted for its caller
+      read_one(~std::uint64_t{0}, &frame, &found);  // sorted for its caller, or dropped
       continue;
     }
     if (header.type_id != type_id) return taken;

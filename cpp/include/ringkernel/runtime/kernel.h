@@ -79,7 +79,8 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
                              const std::function<void(const std::byte*, std::size_t)>& use) {
     return mailbox_.take_more(type_id, max, use);
   }
-  bool ended() const;  // the resident loop is over
+  bool ended() const;                                // the resident loop is over
+  bool silent() const { return ended() || hung(); }  // nothing more will come from it
   bool closed_for_sending() const { return inbox_.closed(); }
   void expect_reply(std::uint64_t message_id) { mailbox_.expect(message_id); }
   void forget_reply(std::uint64_t message_id) { mailbox_.forget(message_id); }
