@@ -42,8 +42,10 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 def _messages(annotation: Any, what: str, name: str) -> tuple[type[Any], ...]:
     found = tuple(m for m in _members(annotation) if m is not type(None) and m is not None)
+    if not found and what != "the return value":
+        raise HandlerSignatureError(f"{name}: {what} is annotated {annotation!r}, need a class made by @rk.message")
     for one in found:
-        if not (isinstance(one, type) and issubclass(one, _core.Message)):
+        if not (isinstance(one, type) and issubclass(one, _core.Message) and one is not _core.Message):
             raise HandlerSignatureError(
                 f"{name}: {what} is annotated {one!r}, need a class made by @rk.message, or a union of them"
             )
@@ -51,27 +53,36 @@ def _messages(annotation: Any, what: str, name: str) -> tuple[type[Any], ...]:
 
 
 def _hints(function: Any, name: str) -> dict[str, Any]:
-    """Annotations, evaluated; names that are local to where the handler was made are found in its closure's frame."""
+    """Annotations, evaluated; names that are local to where the handler was made are found in the callers' frames."""
+    error: Exception | None = None
     try:
         return typing.get_type_hints(function)
-    except NameError:
-        pass
+    except NameError as first:
+        error = first
+    except Exception as broken:
+        raise HandlerSignatureError(f"{name}: its annotations cannot be evaluated: {broken}") from broken
     frame = inspect.currentframe()
     while frame is not None:
         try:
             return typing.get_type_hints(function, frame.f_globals, frame.f_locals)
-        except NameError:
+        except Exception:
             frame = frame.f_back
     raise HandlerSignatureError(
-        f"{name}: its annotations name classes that cannot be found; make them where the handler is made"
-    )
+        f"{name}: its annotations name what cannot be found ({error}); make the classes where the handler is made"
+    ) from error
+
+
+def _runs_later(function: Any) -> bool:
+    """A coroutine or generator function, or an object whose call is one."""
+    checks = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(check(one) for check in checks for one in (function, type(function).__call__))
 
 
 def inspect_handler(function: Any, name: str, accepts: Sequence[type[Any]] | None = None) -> KernelSpec:
     """The spec of a plain callable. Raises HandlerSignatureError."""
     if not callable(function):
         raise HandlerSignatureError(f"found {function!r}, need a callable (ctx, message) or (ctx, state, message)")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    if _runs_later(function):
         raise HandlerSignatureError(f"{name}: coroutines and generators cannot be handlers; use a plain function")
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -87,15 +98,16 @@ def inspect_handler(function: Any, name: str, accepts: Sequence[type[Any]] | Non
     target = function if inspect.isfunction(function) or inspect.ismethod(function) else type(function).__call__
     hints = _hints(target, name)
     message_hint = hints.get(needed[-1].name)
-    classes = tuple(accepts) if accepts is not None else ()
-    if not classes:
-        if message_hint is None:
-            raise HandlerSignatureError(
-                f"{name}: annotate the parameter {needed[-1].name!r} with a message class, or give accepts=[...]"
-            )
-        classes = _messages(message_hint, f"the parameter {needed[-1].name!r}", name)
+    if accepts is not None:
+        classes = tuple(one for given in accepts for one in _messages(given, "accepts", name))
+    elif message_hint is None:
+        raise HandlerSignatureError(
+            f"{name}: annotate the parameter {needed[-1].name!r} with a message class, or give accepts=[...]"
+        )
     else:
-        _messages(typing.Union[classes], "accepts", name)  # noqa: UP007 (a union of a tuple)
+        classes = _messages(message_hint, f"the parameter {needed[-1].name!r}", name)
+    if not classes:
+        raise HandlerSignatureError(f"{name}: accepts is empty; name at least one message class")
     state = _state(hints.get(needed[1].name), needed[1].name, name) if len(needed) == 3 else None
     replies = _messages(hints.get("return"), "the return value", name) if hints.get("return") is not None else ()
     return KernelSpec(name, classes, replies, state)
@@ -144,9 +156,13 @@ def kernel(
     def mark(target: Any) -> Any:
         name = id or _name_of(target)
         found = inspect_handler(target, name)
-        target.__rk_kernel__ = KernelSpec(
-            name, found.accepts, found.replies, found.state, mode, block_size, tuple(publishes_to)
-        )
+        spec = KernelSpec(name, found.accepts, found.replies, found.state, mode, block_size, tuple(publishes_to))
+        try:
+            target.__rk_kernel__ = spec
+        except AttributeError as error:
+            raise HandlerSignatureError(
+                f"{name}: a {type(target).__name__} cannot be decorated; launch() takes it as it is"
+            ) from error
         return target
 
     return mark if function is None else mark(function)

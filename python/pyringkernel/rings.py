@@ -87,7 +87,9 @@ def _order(order_by: str | int | None, item: Any, slot_size: int) -> int:
         if field.str != "<u8":
             raise InvalidArgumentError(f"order_by: found a field of {field}, need u64")
     if type(order_by) is not int or not 0 <= order_by <= slot_size - 8:
-        raise InvalidArgumentError(f"order_by: found {order_by!r}, need the name of a field or an offset from 0 to {slot_size - 8}")
+        raise InvalidArgumentError(
+            f"order_by: found {order_by!r}, need the name of a field or an offset from 0 to {slot_size - 8}"
+        )
     return order_by
 
 

@@ -8,6 +8,7 @@ import pytest
 from pyringkernel import abi
 
 # struct: size, then name -> (offset, bytes)
+# fmt: off
 CONTRACT: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "HlcTimestamp": (16, {"time": (0, 8), "node_id": (8, 4), "shard_id": (12, 4)}),
     "MessageHeader": (64, {
@@ -33,7 +34,8 @@ CONTRACT: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
         "payload_offset": (24, 4), "layout": (28, 4), "slots_offset": (32, 8), "total_bytes": (40, 8),
         **{f"reserved{n}": (48 + 8 * n, 8) for n in range(10)},
     }),
-}  # fmt: skip
+}
+# fmt: on
 
 
 @pytest.mark.parametrize("name", CONTRACT)

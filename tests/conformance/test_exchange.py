@@ -91,8 +91,11 @@ def test_a_message_that_the_handler_does_not_take_is_refused(rt: rk.Runtime, wro
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "1", b"", [1]], ids=repr)
 def test_a_timeout_that_cannot_be_is_refused(rt: rk.Runtime, timeout: Any) -> None:
     kernel = rt.launch(sink)
-    for use in (lambda: kernel.send(Number(1), timeout=timeout), lambda: kernel.call(Number(1), timeout=timeout),
-                lambda: kernel.receive(timeout=timeout)):
+    for use in (
+        lambda: kernel.send(Number(1), timeout=timeout),
+        lambda: kernel.call(Number(1), timeout=timeout),
+        lambda: kernel.receive(timeout=timeout),
+    ):
         with pytest.raises(InvalidArgumentError, match="timeout"):
             use()
     for use in (lambda: kernel.send_many(numbers(1), timeout=timeout), lambda: kernel.receive_many(timeout=timeout)):
@@ -103,9 +106,18 @@ def test_a_timeout_that_cannot_be_is_refused(rt: rk.Runtime, timeout: Any) -> No
 
 def test_wrong_calls_are_type_errors(rt: rk.Runtime) -> None:
     kernel = rt.launch(echo)
-    for use in (lambda: kernel.send(), lambda: kernel.send(Number(1), 1, 2), lambda: kernel.send(Number(1), wait=1),
-                lambda: kernel.try_send(), lambda: kernel.receive(1, 2), lambda: kernel.receive(wait=1), lambda: kernel.call(),
-                lambda: kernel.call(Number(1), 1, 2), lambda: kernel.call(Number(1), wait=1), lambda: kernel.send(foo=Number(1))):
+    for use in (
+        lambda: kernel.send(),
+        lambda: kernel.send(Number(1), 1, 2),
+        lambda: kernel.send(Number(1), wait=1),
+        lambda: kernel.try_send(),
+        lambda: kernel.receive(1, 2),
+        lambda: kernel.receive(wait=1),
+        lambda: kernel.call(),
+        lambda: kernel.call(Number(1), 1, 2),
+        lambda: kernel.call(Number(1), wait=1),
+        lambda: kernel.send(foo=Number(1)),
+    ):
         with pytest.raises(TypeError):
             use()
 
@@ -395,8 +407,19 @@ def test_the_context_says_where_it_runs(rt: rk.Runtime) -> None:
         ctx.sync_threads()
         ctx.sync_warp()
         ctx.sync_grid()
-        found.append((ctx.thread_id(), ctx.block_id(), ctx.global_thread_id(), ctx.warp_id(), ctx.lane_id(), ctx.block_dim(),
-                      ctx.grid_dim(), ctx.instance_id(), ctx.is_terminating()))
+        found.append(
+            (
+                ctx.thread_id(),
+                ctx.block_id(),
+                ctx.global_thread_id(),
+                ctx.warp_id(),
+                ctx.lane_id(),
+                ctx.block_dim(),
+                ctx.grid_dim(),
+                ctx.instance_id(),
+                ctx.is_terminating(),
+            )
+        )
         return Number(ctx.kernel_id())
 
     kernel = rt.launch(show)

@@ -34,7 +34,7 @@ class NotEvenAnException(BaseException):
     """What no `except Exception` catches."""
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     """An exception that raises when it is shown."""
 
     def __repr__(self) -> str:
@@ -60,8 +60,21 @@ def deep(ctx: rk.Context, msg: Number) -> Number:
     return msg
 
 
-KINDS = [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, NotEvenAnException, MemoryError, RecursionError, StopIteration,
-         StopAsyncIteration, AssertionError, Unprintable, RingKernelError, CallTimeoutError]
+KINDS = [
+    ValueError,
+    KeyboardInterrupt,
+    SystemExit,
+    GeneratorExit,
+    NotEvenAnException,
+    MemoryError,
+    RecursionError,
+    StopIteration,
+    StopAsyncIteration,
+    AssertionError,
+    UnprintableError,
+    RingKernelError,
+    CallTimeoutError,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
@@ -78,7 +91,9 @@ def test_whatever_a_handler_raises_is_a_handler_error_for_the_caller(rt: rk.Runt
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
-def test_whatever_a_handler_raises_for_a_send_is_kept_as_the_last_error(rt: rk.Runtime, kind: type[BaseException]) -> None:
+def test_whatever_a_handler_raises_for_a_send_is_kept_as_the_last_error(
+    rt: rk.Runtime, kind: type[BaseException]
+) -> None:
     kernel = rt.launch(raising(kind))
     kernel.send(Number(1))
     assert kernel.call(Number(2), timeout=W) == Number(2)
@@ -107,11 +122,11 @@ def test_a_handler_that_recurses_without_end_is_stopped_by_the_interpreter(rt: r
 
 
 def test_an_error_of_an_exception_class_that_cannot_be_made_is_reported(rt: rk.Runtime) -> None:
-    class Picky(Exception):
+    class PickyError(Exception):
         def __init__(self) -> None:
             raise LookupError("cannot be made")
 
-    kernel = rt.launch(raising(Picky))
+    kernel = rt.launch(raising(PickyError))
     with pytest.raises(HandlerError) as caught:
         kernel.call(Number(1), timeout=W)
     assert isinstance(caught.value.__cause__, LookupError)
@@ -160,8 +175,13 @@ def test_a_handler_that_fails_too_often_fails_its_kernel(rt: rk.Runtime, until: 
     with pytest.raises((HandlerError, KernelFailedError)):
         kernel.call(Number(6), timeout=W)
     until(lambda: kernel.state is S.FAILED)
-    for use in (lambda: kernel.send(Number(1)), lambda: kernel.try_send(Number(1)), lambda: kernel.call(Number(1)),
-                kernel.receive, lambda: kernel.receive(timeout=W)):
+    for use in (
+        lambda: kernel.send(Number(1)),
+        lambda: kernel.try_send(Number(1)),
+        lambda: kernel.call(Number(1)),
+        kernel.receive,
+        lambda: kernel.receive(timeout=W),
+    ):
         with pytest.raises(KernelFailedError, match="more than 3 times") as caught:
             use()
         assert str(caught.value.__cause__) == "6 is even"
@@ -288,9 +308,16 @@ def test_a_context_kept_beyond_its_handler_is_refused(rt: rk.Runtime) -> None:
         return msg
 
     rt.launch(keep).call(Number(1), timeout=W)
-    for use in (lambda c: c.reply(Number(1)), lambda c: c.send("keep", Number(1)), lambda c: c.now(), lambda c: c.tick(),
-                lambda c: c.request_termination(), lambda c: c.is_terminating(), lambda c: c.kernel_id(),
-                lambda c: c.instance_id()):
+    for use in (
+        lambda c: c.reply(Number(1)),
+        lambda c: c.send("keep", Number(1)),
+        lambda c: c.now(),
+        lambda c: c.tick(),
+        lambda c: c.request_termination(),
+        lambda c: c.is_terminating(),
+        lambda c: c.kernel_id(),
+        lambda c: c.instance_id(),
+    ):
         with pytest.raises(ContextError, match="inside"):
             use(kept[0])
 
@@ -308,11 +335,21 @@ def test_a_context_used_after_a_handler_that_raised_is_refused(rt: rk.Runtime) -
         kept[0].tick()
 
 
-@pytest.mark.parametrize(("target", "message", "error"), [
-    ("nobody", Number(1), UnknownKernelError), (None, Number(1), UnknownKernelError), (5, Number(1), UnknownKernelError),
-    ("peer", Text(b"x"), WrongMessageError), ("peer", 5, WrongMessageError), ("peer", None, WrongMessageError),
-], ids=repr)  # fmt: skip
-def test_a_wrong_ctx_send_raises_in_the_handler(rt: rk.Runtime, target: Any, message: Any, error: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("target", "message", "error"),
+    [
+        ("nobody", Number(1), UnknownKernelError),
+        (None, Number(1), UnknownKernelError),
+        (5, Number(1), UnknownKernelError),
+        ("peer", Text(b"x"), WrongMessageError),
+        ("peer", 5, WrongMessageError),
+        ("peer", None, WrongMessageError),
+    ],
+    ids=repr,
+)
+def test_a_wrong_ctx_send_raises_in_the_handler(
+    rt: rk.Runtime, target: Any, message: Any, error: type[Exception]
+) -> None:
     def wrong(ctx: rk.Context, msg: Number) -> Number:
         ctx.send(target, message)
         return msg
@@ -361,6 +398,22 @@ def test_a_message_kept_by_a_handler_stays_valid(rt: rk.Runtime) -> None:
         kernel.send(Number(n), timeout=W)
     kernel.terminate()
     assert [message.n for message in kept] == list(range(50))
+
+
+@pytest.mark.parametrize("move", ["call", "terminate", "deactivate"])
+def test_a_handler_that_would_wait_for_itself_is_refused(rt: rk.Runtime, move: str) -> None:
+    kernels: list[rk.Kernel] = []
+
+    def wait(ctx: rk.Context, msg: Number) -> Number:
+        if msg.n == 1:
+            kernels[0].call(Number(2), timeout=W) if move == "call" else getattr(kernels[0], move)(W)
+        return msg
+
+    kernels.append(rt.launch(wait))
+    with pytest.raises(HandlerError) as caught:
+        kernels[0].call(Number(1), timeout=W)
+    assert isinstance(caught.value.__cause__, ContextError)
+    assert kernels[0].call(Number(3), timeout=W) == Number(3)
 
 
 # -- hanging
@@ -518,9 +571,8 @@ def test_a_logger_that_raises_does_not_stop_the_kernel(rt: rk.Runtime) -> None:
 
 
 def test_a_class_that_is_not_accepted_names_itself() -> None:
-    with rk.Runtime() as rt:
-        with pytest.raises(WrongMessageError, match="Unknown"):
-            rt.launch(echo).send(Unknown())
+    with rk.Runtime() as rt, pytest.raises(WrongMessageError, match="Unknown"):
+        rt.launch(echo).send(Unknown())
 
 
 def test_a_handler_runs_on_one_thread_that_is_not_the_callers(rt: rk.Runtime) -> None:

@@ -8,7 +8,14 @@ import pytest
 from actors import Number
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import pyringkernel as rk
 from pyringkernel.errors import InvalidStateTransition, KernelTerminatedError

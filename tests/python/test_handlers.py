@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 import pytest
 
 import pyringkernel as rk
-from pyringkernel.errors import HandlerSignatureError, RingKernelError, UnsupportedError
+from pyringkernel.errors import HandlerSignatureError, UnsupportedError
 
 
 @rk.message
@@ -64,7 +64,7 @@ def with_union(ctx: rk.Context, msg: Ask | Answer) -> Ask | Answer | None:
     return msg
 
 
-def with_typing_union(ctx: rk.Context, msg: Union[Ask, Answer]) -> Optional[Ask]:  # noqa: UP007, UP045
+def with_typing_union(ctx: rk.Context, msg: Union[Ask, Answer]) -> Optional[Ask]:  # noqa: UP045
     return Ask(msg.n)
 
 
@@ -78,27 +78,43 @@ def rt() -> Any:
         yield runtime
 
 
-@pytest.mark.parametrize(("handler", "expected"), [
-    (good, 4), (Scaler(3), 9), (Scaler(1).method, 2), (Scaler.static, 7), (Scaler.of_class, 8), (with_state, 1),
-    (with_defaults, 14), (with_union, 3), (with_typing_union, 3), (positional, 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (good, 4),
+        (Scaler(3), 9),
+        (Scaler(1).method, 2),
+        (Scaler.static, 7),
+        (Scaler.of_class, 8),
+        (with_state, 1),
+        (with_defaults, 14),
+        (with_union, 3),
+        (with_typing_union, 3),
+        (positional, 3),
+    ],
+)
 def test_a_callable_with_annotations_is_a_handler(rt: Any, handler: Any, expected: int) -> None:
     assert rt.launch(handler).call(Ask(3), timeout=60).n == expected
 
 
-def bare(ctx, msg):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def bare(ctx, msg):  # type: ignore[no-untyped-def]
     return Answer(msg.n + 1)
 
 
-@pytest.mark.parametrize("handler", [bare, lambda ctx, msg: Answer(msg.n + 1), functools.partial(lambda more, ctx, msg: Answer(msg.n + more), 1)],
-                         ids=["function", "lambda", "partial"])
+@pytest.mark.parametrize(
+    "handler",
+    [bare, lambda ctx, msg: Answer(msg.n + 1), functools.partial(lambda more, ctx, msg: Answer(msg.n + more), 1)],
+    ids=["function", "lambda", "partial"],
+)
 def test_a_callable_without_annotations_needs_accepts(rt: Any, handler: Any) -> None:
     with pytest.raises(HandlerSignatureError, match="accepts="):
         rt.launch(handler)
     assert rt.launch(handler, accepts=[Ask]).call(Ask(3), timeout=60) == Answer(4)
 
 
-@pytest.mark.parametrize("handler", [functools.partial(good), functools.wraps(good)(Scaler(4))], ids=["partial", "wraps"])
+@pytest.mark.parametrize(
+    "handler", [functools.partial(good), functools.wraps(good)(Scaler(4))], ids=["partial", "wraps"]
+)
 def test_a_wrapped_handler_works_with_accepts(rt: Any, handler: Any) -> None:
     assert rt.launch(handler, accepts=[Ask], name="k").call(Ask(1), timeout=60).n in (2, 4)
 
@@ -153,10 +169,9 @@ def test_options_that_cannot_be_are_refused() -> None:
 def test_an_object_or_a_method_is_decorated_or_refused_with_a_reason(rt: Any, make: Any) -> None:
     try:
         handler = rk.kernel(make())
-    except RingKernelError as error:
-        assert "launch" in str(error) or "function" in str(error)
-    else:
-        assert rt.launch(handler).call(Ask(3), timeout=60).n in (2, 3)
+    except HandlerSignatureError:
+        return
+    assert rt.launch(handler).call(Ask(3), timeout=60).n in (2, 3)
 
 
 def test_annotations_may_name_classes_of_the_function_around(rt: Any) -> None:
@@ -185,7 +200,7 @@ def four_parameters(ctx: rk.Context, a: Count, b: Count, msg: Ask) -> None: ...
 def keyword_only(ctx: rk.Context, *, msg: Ask) -> None: ...
 def keyword_needed(ctx: rk.Context, msg: Ask, *, more: int) -> None: ...
 def stars(*args: Any) -> None: ...
-def no_annotation(ctx, msg): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def no_annotation(ctx, msg): ...  # type: ignore[no-untyped-def]
 def wrong_annotation(ctx: rk.Context, msg: int) -> None: ...
 def wrong_union(ctx: rk.Context, msg: Ask | int) -> None: ...
 def only_none(ctx: rk.Context, msg: None) -> None: ...
@@ -194,11 +209,11 @@ def a_scalar(ctx: rk.Context, msg: rk.u32) -> None: ...
 def base_class(ctx: rk.Context, msg: rk._core.Message) -> None: ...
 def wrong_state(ctx: rk.Context, state: int, msg: Ask) -> None: ...
 def message_as_state(ctx: rk.Context, state: Answer, msg: Ask) -> None: ...
-def no_state_annotation(ctx, state, msg: Ask) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+def no_state_annotation(ctx, state, msg: Ask) -> None: ...  # type: ignore[no-untyped-def]
 def wrong_return(ctx: rk.Context, msg: Ask) -> int: ...  # type: ignore[empty-body]
 def unknown_name(ctx: rk.Context, msg: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def unknown_attribute(ctx: rk.Context, msg: rk.Nowhere) -> None: ...  # type: ignore[name-defined]
-def broken_annotation(ctx: rk.Context, msg: "Ask[") -> None: ...  # type: ignore[valid-type]  # noqa: F722, UP037
+def broken_annotation(ctx: rk.Context, msg: "Ask[") -> None: ...  # type: ignore[valid-type]  # noqa: F722
 
 
 async def coroutine(ctx: rk.Context, msg: Ask) -> None: ...
@@ -221,10 +236,45 @@ class GeneratorCall:
         yield msg
 
 
-WRONG = [no_parameters, one_parameter, four_parameters, keyword_only, keyword_needed, stars, no_annotation, wrong_annotation,
-         wrong_union, only_none, a_list, a_scalar, base_class, wrong_state, message_as_state, no_state_annotation,
-         wrong_return, unknown_name, unknown_attribute, broken_annotation, coroutine, generator, async_generator, AsyncCall(),
-         GeneratorCall(), functools.partial(coroutine), print, len, max, dict, int, str.upper, Ask, 5, None, "good", object()]
+WRONG = [
+    no_parameters,
+    one_parameter,
+    four_parameters,
+    keyword_only,
+    keyword_needed,
+    stars,
+    no_annotation,
+    wrong_annotation,
+    wrong_union,
+    only_none,
+    a_list,
+    a_scalar,
+    base_class,
+    wrong_state,
+    message_as_state,
+    no_state_annotation,
+    wrong_return,
+    unknown_name,
+    unknown_attribute,
+    broken_annotation,
+    coroutine,
+    generator,
+    async_generator,
+    AsyncCall(),
+    GeneratorCall(),
+    functools.partial(coroutine),
+    print,
+    len,
+    max,
+    dict,
+    int,
+    str.upper,
+    Ask,
+    5,
+    None,
+    "good",
+    object(),
+]
 
 
 def name_of(handler: Any) -> str:
@@ -247,12 +297,18 @@ def test_what_is_no_handler_is_refused_at_decoration(handler: Any) -> None:
         rk.kernel(id="x")(handler)
 
 
-@pytest.mark.parametrize(("handler", "text"), [
-    (one_parameter, r"one_parameter\(msg.*need \(ctx, message\) or \(ctx, state, message\)"),
-    (no_annotation, "annotate the parameter 'msg'.*accepts="), (wrong_annotation, "'msg'.*int.*@rk.message"),
-    (wrong_state, "'state'.*int.*@rk.state"), (coroutine, "coroutine"), (unknown_name, "Nowhere|cannot be found"),
-    (wrong_return, "return value.*int"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("handler", "text"),
+    [
+        (one_parameter, r"one_parameter\(msg.*need \(ctx, message\) or \(ctx, state, message\)"),
+        (no_annotation, "annotate the parameter 'msg'.*accepts="),
+        (wrong_annotation, "'msg'.*int.*@rk.message"),
+        (wrong_state, "'state'.*int.*@rk.state"),
+        (coroutine, "coroutine"),
+        (unknown_name, "Nowhere|cannot be found"),
+        (wrong_return, "return value.*int"),
+    ],
+)
 def test_the_text_says_what_was_found_and_what_is_needed(rt: Any, handler: Any, text: str) -> None:
     with pytest.raises(HandlerSignatureError, match=text):
         rt.launch(handler)

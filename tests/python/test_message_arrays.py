@@ -14,8 +14,20 @@ from hypothesis import strategies as st
 import pyringkernel as rk
 from pyringkernel.errors import FieldRangeError, FieldTypeError
 
-DTYPES = {"boolean": "?", "i8": "i1", "i16": "i2", "i32": "i4", "i64": "i8", "u8": "u1", "u16": "u2", "u32": "u4",
-          "u64": "u8", "f16": "f2", "f32": "f4", "f64": "f8"}  # fmt: skip
+DTYPES = {
+    "boolean": "?",
+    "i8": "i1",
+    "i16": "i2",
+    "i32": "i4",
+    "i64": "i8",
+    "u8": "u1",
+    "u16": "u2",
+    "u32": "u4",
+    "u64": "u8",
+    "f16": "f2",
+    "f32": "f4",
+    "f64": "f8",
+}
 
 
 def with_array(name: str, count: int = 3) -> type[Any]:

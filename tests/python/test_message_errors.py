@@ -55,11 +55,25 @@ def define(**annotations: Any) -> type[Any]:
 
 @pytest.mark.parametrize(
     ("kind", "help_text"),
-    [(int, "rk.i64"), (float, "rk.f64"), (str, "rk.Bytes"), (bytes, "rk.Bytes"), (list, "rk.Array"), (dict, "such as rk.u32"),
-     (None, "such as rk.u32"), (object(), "such as rk.u32"), (Union[int, str], "such as rk.u32"), (5, "such as rk.u32"),
-     (list[int], "need a field type"), (np.float32, "such as rk.u32"), (rk.Array, "need"), (rk.Vec, "need"), (rk.Bytes, "need")],
+    [
+        (int, "rk.i64"),
+        (float, "rk.f64"),
+        (str, "rk.Bytes"),
+        (bytes, "rk.Bytes"),
+        (list, "rk.Array"),
+        (dict, "such as rk.u32"),
+        (None, "such as rk.u32"),
+        (object(), "such as rk.u32"),
+        (Union[int, str], "such as rk.u32"),
+        (5, "such as rk.u32"),
+        (list[int], "need a field type"),
+        (np.float32, "such as rk.u32"),
+        (rk.Array, "need"),
+        (rk.Vec, "need"),
+        (rk.Bytes, "need"),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_a_field_of_another_type_is_refused_and_the_text_says_what_to_write(kind: Any, help_text: str) -> None:
     with pytest.raises(MessageDefinitionError, match=help_text) as caught:
         define(x=kind)

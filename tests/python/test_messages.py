@@ -18,9 +18,16 @@ import pyringkernel as rk
 from pyringkernel.errors import FieldRangeError, FieldTypeError, ReleasedError, ViewInUseError
 from pyringkernel.messages import fnv1a32
 
-INTEGERS = {"i8": (-(2**7), 2**7 - 1), "i16": (-(2**15), 2**15 - 1), "i32": (-(2**31), 2**31 - 1),
-            "i64": (-(2**63), 2**63 - 1), "u8": (0, 2**8 - 1), "u16": (0, 2**16 - 1), "u32": (0, 2**32 - 1),
-            "u64": (0, 2**64 - 1)}  # fmt: skip
+INTEGERS = {
+    "i8": (-(2**7), 2**7 - 1),
+    "i16": (-(2**15), 2**15 - 1),
+    "i32": (-(2**31), 2**31 - 1),
+    "i64": (-(2**63), 2**63 - 1),
+    "u8": (0, 2**8 - 1),
+    "u16": (0, 2**16 - 1),
+    "u32": (0, 2**32 - 1),
+    "u64": (0, 2**64 - 1),
+}
 
 
 def one_field(name: str, kind: Any) -> type[Any]:
@@ -301,7 +308,7 @@ def test_messages_are_equal_when_class_and_payload_are() -> None:
     assert Point(1, 2) != Point(1, 3)
     assert Point(1, 2) != OtherPoint(1, 2)
     assert Point(1, 2) != (1, 2)
-    assert not Point(1, 2) == None  # noqa: E711, SIM201
+    assert not Point(1, 2) == None  # noqa: E711
     with pytest.raises(TypeError):
         Point(1) < Point(2)  # noqa: B015
     with pytest.raises(TypeError, match="unhashable"):
@@ -442,9 +449,19 @@ def test_a_given_type_id_is_used() -> None:
 
 # -- layouts
 
-SCALARS = {"boolean": ctypes.c_bool, "i8": ctypes.c_int8, "i16": ctypes.c_int16, "i32": ctypes.c_int32, "i64": ctypes.c_int64,
-           "u8": ctypes.c_uint8, "u16": ctypes.c_uint16, "u32": ctypes.c_uint32, "u64": ctypes.c_uint64,
-           "f32": ctypes.c_float, "f64": ctypes.c_double}  # fmt: skip
+SCALARS = {
+    "boolean": ctypes.c_bool,
+    "i8": ctypes.c_int8,
+    "i16": ctypes.c_int16,
+    "i32": ctypes.c_int32,
+    "i64": ctypes.c_int64,
+    "u8": ctypes.c_uint8,
+    "u16": ctypes.c_uint16,
+    "u32": ctypes.c_uint32,
+    "u64": ctypes.c_uint64,
+    "f32": ctypes.c_float,
+    "f64": ctypes.c_double,
+}
 
 
 @st.composite
@@ -550,9 +567,18 @@ def test_a_view_dies_with_its_slot() -> None:
         assert view == everything()
         kept = view.copy()
         header = view.header
-    for use in (lambda: view.wide, lambda: view.copy(), lambda: bytes(view), lambda: view.to_bytes(), lambda: view == kept,
-                lambda: memoryview(view), lambda: setattr(view, "wide", 1), lambda: repr(view), lambda: ring.push(view),
-                lambda: Everything(True, 0, 0, 0, 0, b"", view)):  # fmt: skip
+    for use in (
+        lambda: view.wide,
+        lambda: view.copy(),
+        lambda: bytes(view),
+        lambda: view.to_bytes(),
+        lambda: view == kept,
+        lambda: memoryview(view),
+        lambda: setattr(view, "wide", 1),
+        lambda: repr(view),
+        lambda: ring.push(view),
+        lambda: Everything(True, 0, 0, 0, 0, b"", view),
+    ):
         with pytest.raises((ReleasedError, FieldTypeError)):
             use()
     assert header.priority == 1  # the header belongs to the view object, not to the slot

@@ -158,6 +158,27 @@ TEST_F(Hlc, a_shard_merges_and_refuses_like_its_clock) {
   EXPECT_EQ(shard.tick().time, kStart + kSecond / 4 + 1);
 }
 
+TEST_F(Hlc, what_the_clock_has_reached_its_shards_believe_whatever_the_wall_clock_says_now) {
+  auto shard = clock_.shard();
+  const std::uint64_t reached = clock_.tick().time;
+  wall_.time = kStart - 10 * kSecond;
+  EXPECT_EQ(shard.update(reached), HlcUpdate::kMerged);
+  EXPECT_EQ(shard.last(), reached);
+  EXPECT_EQ(shard.update(reached + 1), HlcUpdate::kTooFarAhead) << "but not what it has not";
+  EXPECT_EQ(shard.last(), reached);
+}
+
+TEST_F(Hlc, a_stamp_of_the_own_node_is_merged_without_a_check_and_never_back) {
+  auto shard = clock_.shard();
+  const std::uint64_t far = kStart + 100 * kSecond;
+  shard.merge(far);
+  clock_.merge(far);
+  shard.merge(far - 1);
+  clock_.merge(far - 1);
+  EXPECT_EQ(shard.tick().time, far + 1);
+  EXPECT_EQ(clock_.tick().time, far + 1);
+}
+
 TEST_F(Hlc, the_total_order_is_time_then_node_then_shard) {
   const HlcTimestamp stamps[] = {{1, 1, 1}, {1, 1, 2}, {1, 2, 0}, {2, 0, 0}};
   for (int i = 0; i < 4; ++i) {

@@ -104,8 +104,8 @@ class ResidentLoop final : public KernelContext {
       if (slot == nullptr) break;
       ok = run_one(slot);
       spec_.inbox->release();
-      if (load_relaxed(spec_.control->epoch) != load_relaxed(spec_.control->epoch_seen))
-        break;  // K1 turn() looks properly
+      const bool asked = load_relaxed(spec_.control->epoch) != load_relaxed(spec_.control->epoch_seen);  // K1
+      if (asked) break;  // turn() looks properly
     }
     handler.batch_ends();
     publish_staged();

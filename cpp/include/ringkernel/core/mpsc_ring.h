@@ -42,8 +42,9 @@ class BasicMpscRing {
   // A lane for one producer, nullptr when all are taken. The caller owns it until give_back.
   Lane* take_lane() {
     for (std::uint32_t i = 0; i < count_; ++i) {
-      std::uint32_t idle = kIdle;
-      if (lanes_[i]->state.load_relaxed() == kIdle && lanes_[i]->state.cas_acq_rel(idle, kTaken)) {  // E5
+      while (lanes_[i]->state.load_relaxed() == kIdle) {  // E5 the exchange decides, and may fail for no reason
+        std::uint32_t idle = kIdle;
+        if (!lanes_[i]->state.cas_acq_rel(idle, kTaken)) continue;  // E5
         raise_in_use(i + 1);
         return lanes_[i].get();
       }

@@ -32,6 +32,7 @@ class OverwriteRing {
   using Word = typename P::template Atomic<std::uint64_t>;
 
   static GeometryError geometry(std::uint64_t capacity, std::uint64_t slot_size, RingGeometry* out) {
+    if (slot_size > (std::uint64_t{1} << 31)) return GeometryError::kTooLarge;
     const GeometryError error = make_geometry(capacity, (slot_size + 7) & ~std::uint64_t{7}, kLayoutPacked, out);
     if (error == GeometryError::kNone) out->slot_size = static_cast<std::uint32_t>(slot_size);
     return slot_size == 0 ? GeometryError::kSlotSizeZero : error;
@@ -155,12 +156,14 @@ class OverwriteRing {
   // A message that a peek holds counts as in flight.
   RingStats stats() const {
     RingStats stats;
-    stats.dropped = lines_.producer.dropped.load_relaxed();              // S
-    const std::uint64_t read = lines_.consumer.read_seq.load_relaxed();  // S
-    stats.accepted = producer_.write_next();
-    const std::uint64_t held = consumer_.held();
-    stats.delivered = read - stats.dropped - held;
-    stats.in_flight = stats.accepted - read + held;
+    const std::uint64_t read = lines_.consumer.read_seq.load_relaxed();      // S
+    stats.dropped = std::min(lines_.producer.dropped.load_relaxed(), read);  // S
+    const std::uint64_t held = std::min(consumer_.held(), read - stats.dropped);
+    const std::uint64_t written = std::max(producer_.write_next(), read);
+    const std::uint64_t unread = std::min(written - read, capacity());  // more than fits must have been taken
+    stats.accepted = written;
+    stats.in_flight = unread + held;
+    stats.delivered = written - unread - held - stats.dropped;
     stats.high_water = std::max(consumer_.high_water(), std::min(stats.in_flight, capacity()));
     return stats;
   }

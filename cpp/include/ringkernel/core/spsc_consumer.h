@@ -68,8 +68,12 @@ class alignas(kRingLineBytes) SpscConsumer {
   // Hands the oldest `count` peeked slots back.
   void release(std::uint64_t count = 1) {
     const std::uint64_t seq = next() + count;
-    if (seq - read_seq_told_ >= progress_interval_) note_depth(producer_next_->load_relaxed() - next());  // S
-    read_next_.store_release(seq);                                                                        // E3
+    if (seq - read_seq_told_ >= progress_interval_) {
+      const std::uint64_t written =
+          std::max(producer_next_->load_relaxed(), seq);  // S may be old, but this much was there
+      note_depth(written - next());
+    }
+    read_next_.store_release(seq);  // E3
     if (seq - read_seq_told_ >= progress_interval_) tell_progress();
   }
 

@@ -61,15 +61,17 @@ class BasicSpscRing {
 
   std::uint64_t capacity() const { return producer_.shape().mask() + 1; }
 
-  // Exact when both sides rest; while they run, a moment that really was, seen from the consumer.
+  // Exact when both sides rest. While they run the two positions are of different moments; what is more than fits the
+  // ring must have been delivered.
   RingStats stats() const {
     RingStats stats;
-    stats.delivered = consumer_.read_next();
+    const std::uint64_t read = consumer_.read_next();
     const std::uint64_t written = producer_.write_next();
+    stats.in_flight = written > read ? std::min(written - read, capacity()) : 0;
+    stats.delivered = written - stats.in_flight;
     stats.dropped = producer_.dropped();
     stats.accepted = written + stats.dropped;
-    stats.in_flight = written - stats.delivered;
-    stats.high_water = std::max(consumer_.high_water(), std::min(stats.in_flight, capacity()));
+    stats.high_water = std::max(consumer_.high_water(), stats.in_flight);
     return stats;
   }
 
@@ -104,8 +106,10 @@ class TypedSpscRing : public BasicSpscRing<P, FixedShape<T, Layout>> {
   // Slots to fill in place before publish(span.size()); packed layout only, empty when full or closed.
   std::span<T> try_claim_span(std::uint64_t wanted) {
     static_assert(Layout == kLayoutPacked, "turn slots are not contiguous");
-    const std::uint64_t count = this->producer().free_span(wanted);
-    return count == 0 ? std::span<T>{} : std::span<T>(reinterpret_cast<T*>(this->producer().try_claim()), count);
+    // The slot first: a close in between leaves an empty span, not one at no address.
+    std::byte* slot = this->producer().try_claim();
+    return slot == nullptr ? std::span<T>{}
+                           : std::span<T>(reinterpret_cast<T*>(slot), this->producer().free_span(wanted));
   }
 
   // Messages to use in place before release(span.size()); packed layout only, empty when there are none.

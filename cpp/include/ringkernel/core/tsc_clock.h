@@ -38,7 +38,10 @@ class TscClock {
         continue;
       }
       const std::uint64_t elapsed = counter - base_counter;
-      if (elapsed > recalibrate_after_ && elapsed < kSane) calibrate(sequence);
+      if (elapsed > recalibrate_after_ && elapsed < kSane) {
+        calibrate(sequence);
+        continue;
+      }
       return base + scale(elapsed < kSane ? elapsed : 0, rate);
     }
   }
@@ -85,16 +88,18 @@ class TscClock {
     const std::uint64_t elapsed = now_both.counter - old_counter;
     const std::uint64_t ours = old_base + scale(elapsed, old_rate);
     const auto error = static_cast<std::int64_t>(ours - now_both.wall);
-    std::uint64_t rate = old_rate;
+    // The rate that the counter really had, unless the wall clock was set in between.
+    const std::uint64_t true_elapsed = now_both.wall - (old_base - static_cast<std::uint64_t>(base_error_));
+    const double nominal = 4294967296.0 / source_.counter_hz();
+    double per_tick = static_cast<double>(true_elapsed) / static_cast<double>(elapsed);
+    if (per_tick < nominal * 0.999 || per_tick > nominal * 1.001) per_tick = nominal;
+    // After a long silence, or when the wall clock was set: its time as it is.
     std::uint64_t base = now_both.wall;
-    if (error > -kStep && error < kStep) {
-      // The rate that the counter really had, less what removes the error within the next second.
-      const std::uint64_t true_elapsed = now_both.wall - (old_base - static_cast<std::uint64_t>(base_error_));
-      const double per_tick = static_cast<double>(true_elapsed) / static_cast<double>(elapsed) -
-                              static_cast<double>(error) / source_.counter_hz();
-      rate = static_cast<std::uint64_t>(per_tick * 4294967296.0);
+    if (elapsed < 2 * recalibrate_after_ && error > -kStep && error < kStep) {
       base = ours;
+      per_tick -= static_cast<double>(error) / source_.counter_hz();  // removes the error within the next second
     }
+    const auto rate = static_cast<std::uint64_t>(per_tick * 4294967296.0);
     base_error_ = static_cast<std::int64_t>(base - now_both.wall);
     store(base, now_both.counter, rate);
     sequence_.store_release(sequence + 2);  // C1

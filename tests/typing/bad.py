@@ -1,0 +1,66 @@
+"""Wrong code: both type checkers find an error in exactly the lines that say so."""
+
+from __future__ import annotations
+
+import pyringkernel as rk
+
+
+@rk.message
+class Inner:
+    a: rk.u8
+
+
+@rk.message
+class Scale:
+    factor: rk.f32
+    count: rk.u32
+    data: rk.Array[rk.f32, 4]
+    more: rk.Vec[rk.f32, 4]
+    name: rk.Bytes[16]
+    inner: Inner
+    ok: rk.boolean = False
+
+
+good = Scale(factor=2.0, count=3, data=[1.0], more=[], name=b"abc", inner=Inner(a=1))
+
+# Wrong types.
+Scale(factor="x", count=3, data=[1.0], more=[], name=b"abc", inner=Inner(a=1))  # E
+Scale(factor=2.0, count=3.5, data=[1.0], more=[], name=b"abc", inner=Inner(a=1))  # E
+Scale(factor=2.0, count=3, data=5, more=[], name=b"abc", inner=Inner(a=1))  # E
+Scale(factor=2.0, count=3, data="abcd", more=[], name=b"abc", inner=Inner(a=1))  # E
+Scale(factor=2.0, count=3, data=[1.0], more=1.5, name=b"abc", inner=Inner(a=1))  # E
+Scale(factor=2.0, count=3, data=[1.0], more=[], name="abc", inner=Inner(a=1))  # E
+Scale(factor=2.0, count=3, data=[1.0], more=[], name=b"abc", inner=5)  # E
+Scale(factor=2.0, count=3, data=[1.0], more=[], name=b"abc", inner=Inner(a=1), ok="yes")  # E
+Inner(a=None)  # E
+
+# Missing, unknown and surplus fields.
+Scale(factor=2.0, count=3, data=[1.0], more=[], name=b"abc")  # E
+Scale()  # E
+Scale(factor=2.0, count=3, data=[1.0], more=[], name=b"abc", inner=Inner(a=1), extra=5)  # E
+Scale(2.0, 3, [1.0], [], b"abc", Inner(a=1), True, 9)  # E
+Inner(1, a=2)  # E
+
+# Reading and writing fields.
+good.factor = "x"  # E
+good.count = 1.5  # E
+good.nothing = 5  # E
+good.name = 5  # E
+good.data = 3.0  # E
+good.more = "abc"  # E
+good.inner = 3  # E
+wrong_text: str = good.factor  # E
+wrong_number: int = good.name  # E
+wrong_array: float = good.data  # E
+print(good.nothing)  # E
+
+# The rest of the API.
+rk.Runtime(backend=5)  # E
+rk.Runtime().launch(5, capacity="many")  # E
+rk.SpscRing("4")  # E
+rk.SpscRing(4, overflow="explode")  # E
+rk.MpscRing(4, layout="flat")  # E
+rk.HlcClock(node_id="a")  # E
+rk.HlcTimestamp("now")  # E
+rk.kernel(id=5)  # E
+wrong_state: str = rk.Runtime().kernels  # E
