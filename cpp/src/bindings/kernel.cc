@@ -28,6 +28,13 @@ RuntimeBox& checked(RuntimeBox& box) {
   return box;
 }
 
+// To read is harmless in any process.
+template <class Box>
+Box& readable(Box& box) {
+  if (!box.check_initialised()) throw py::error_already_set();
+  return box;
+}
+
 // Called without the GIL while a move waits.
 void poll_signals() {
   const py::gil_scoped_acquire gil;
@@ -183,24 +190,24 @@ void bind_kernel_class(py::module_& module) {
           "Drain, then stop, within `timeout` seconds. Raises KernelHungError when a handler does not return.")
       .def("_send_rows", &send_rows)
       .def("_receive_rows", &receive_rows)
-      .def("_stats", [](KernelBox& b) { return stats_dict(checked(b).kernel->inbox_stats()); })
-      .def("_outbox_stats", [](KernelBox& b) { return stats_dict(checked(b).kernel->outbox_stats()); })
-      .def("_telemetry", [](KernelBox& b) { return telemetry_dict(checked(b).kernel->telemetry()); })
-      .def_property_readonly("name", [](KernelBox& b) { return checked(b).kernel->name(); })
-      .def_property_readonly("address", [](KernelBox& b) { return checked(b).kernel->address().word; })
-      .def_property_readonly("capacity", [](KernelBox& b) { return checked(b).kernel->options().capacity; })
-      .def_property_readonly("error_count", [](KernelBox& b) { return checked(b).kernel->error_count(); })
+      .def("_stats", [](KernelBox& b) { return stats_dict(readable(b).kernel->inbox_stats()); })
+      .def("_outbox_stats", [](KernelBox& b) { return stats_dict(readable(b).kernel->outbox_stats()); })
+      .def("_telemetry", [](KernelBox& b) { return telemetry_dict(readable(b).kernel->telemetry()); })
+      .def_property_readonly("name", [](KernelBox& b) { return readable(b).kernel->name(); })
+      .def_property_readonly("address", [](KernelBox& b) { return readable(b).kernel->address().word; })
+      .def_property_readonly("capacity", [](KernelBox& b) { return readable(b).kernel->options().capacity; })
+      .def_property_readonly("error_count", [](KernelBox& b) { return readable(b).kernel->error_count(); })
       .def_property_readonly(
-          "last_error", [](KernelBox& b) { return checked(b).handler->last_error(); },
+          "last_error", [](KernelBox& b) { return readable(b).handler->last_error(); },
           "The newest exception of the handler, with its traceback; None.")
-      .def_property_readonly("state_object", [](KernelBox& b) { return checked(b).handler->state(); })
+      .def_property_readonly("state_object", [](KernelBox& b) { return readable(b).handler->state(); })
       .def_property_readonly("accepts",
-                             [](KernelBox& b) { return py::tuple(py::cast(checked(b).handler->accepted_types())); })
-      .def_property_readonly("backend", [](KernelBox& b) { return checked(b).kernel->backend().name(); })
+                             [](KernelBox& b) { return py::tuple(py::cast(readable(b).handler->accepted_types())); })
+      .def_property_readonly("backend", [](KernelBox& b) { return readable(b).kernel->backend().name(); })
       .def_property_readonly(
           "mode",
-          [](KernelBox& b) { return checked(b).kernel->backend().persistent() ? "persistent" : "event_driven"; })
-      .def_property_readonly("_state", [](KernelBox& b) { return static_cast<int>(checked(b).kernel->state()); });
+          [](KernelBox& b) { return readable(b).kernel->backend().persistent() ? "persistent" : "event_driven"; })
+      .def_property_readonly("_state", [](KernelBox& b) { return static_cast<int>(readable(b).kernel->state()); });
   add_hot_methods(kernel);
 }
 
@@ -254,9 +261,9 @@ void bind_kernels(py::module_& module) {
            })
       .def("now", [](RuntimeBox& b) { return checked(b).runtime->clock().now(); })
       .def("tick", [](RuntimeBox& b) { return checked(b).runtime->clock().tick(); })
-      .def("description", [](RuntimeBox& b) { return checked(b).runtime->backend().description(); })
-      .def_property_readonly("closed", [](RuntimeBox& b) { return checked(b).runtime->closed(); })
-      .def_property_readonly("backend", [](RuntimeBox& b) { return checked(b).runtime->backend().name(); });
+      .def("description", [](RuntimeBox& b) { return readable(b).runtime->backend().description(); })
+      .def_property_readonly("closed", [](RuntimeBox& b) { return readable(b).runtime->closed(); })
+      .def_property_readonly("backend", [](RuntimeBox& b) { return readable(b).runtime->backend().name(); });
 }
 
 }  // namespace rk::py

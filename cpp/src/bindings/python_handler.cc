@@ -50,6 +50,10 @@ void PythonHandler::worker_begins(KernelContext&) {
 void PythonHandler::worker_ends() {
   PyEval_RestoreThread(thread_state_);
   worker_state_ = nullptr;
+  // No call will come any more. What they refer to may refer to the runtime, and nobody could collect that cycle.
+  callable_ = py::none();
+  on_error_ = py::none();
+  context_->resolve = py::none();
   PyGILState_Release(static_cast<PyGILState_STATE>(gil_state_));
 }
 

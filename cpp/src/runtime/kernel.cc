@@ -136,6 +136,7 @@ void Kernel::deactivate(std::uint64_t deadline_ns, const Poll& poll) {
 }
 
 void Kernel::terminate(std::uint64_t deadline_ns, const Poll& poll) {
+  if (state() == KernelState::kTerminated) refuse(KernelState::kTerminating);
   const std::uint64_t now = HostAtomics::monotonic_ns();
   const std::uint64_t patience = deadline_ns > now ? (deadline_ns - now) / 10 * 9 : 0;
   begin_terminate();
@@ -152,8 +153,8 @@ void Kernel::terminate(std::uint64_t deadline_ns, const Poll& poll) {
 
 void Kernel::begin_terminate() {
   const std::lock_guard lock(mutex_);
-  if (state() == KernelState::kTerminated) refuse(KernelState::kTerminating);
-  if (state_ == KernelState::kTerminating) return;  // a wait that was interrupted goes on
+  // Already over, or told before by a wait that was interrupted.
+  if (state_ == KernelState::kTerminated || state_ == KernelState::kTerminating) return;
   inbox_.close();
   if (resident_) request(load_relaxed(control().is_active), kTerminateAfterDrain);  // K1 a paused kernel stays paused
   state_ = KernelState::kTerminating;
