@@ -43,7 +43,9 @@ if TYPE_CHECKING:
         @property
         def __array_interface__(self) -> dict[str, Any]: ...
 
-    ArrayLike: TypeAlias = Sequence[Any] | NDArray[Any] | Buffer | SupportsDLPack | SupportsArrayInterface
+    ArrayLike: TypeAlias = (
+        list[Any] | tuple[Any, ...] | Sequence[float] | NDArray[Any] | Buffer | SupportsDLPack | SupportsArrayInterface
+    )
 
     class _Elements:
         """Reads as a NumPy array over the message's bytes; takes any array-like."""

@@ -231,6 +231,37 @@ def test_the_base_of_all_messages_makes_no_instances() -> None:
         rk._core.Message()
 
 
+def test_an_instance_keeps_its_class() -> None:
+    """Its bytes are laid out for this class and no other."""
+    with pytest.raises(TypeError):
+        Other(1).__class__ = Frame
+
+
+def test_a_field_works_on_instances_of_its_class_only() -> None:
+    for use in (
+        lambda: Other.number.__get__(frame()),
+        lambda: Other.number.__get__(5),
+        lambda: Other.number.__set__(frame(), 3),
+        lambda: Other.number.__set__(None, 3),
+        lambda: type(Other.number)(),
+    ):
+        with pytest.raises((FieldTypeError, TypeError)):
+            use()
+
+
+def test_the_class_itself_shows_its_fields() -> None:
+    assert repr(Other.number) == "<field Other.number: u16 at 0>"
+    assert Other.__match_args__ == ("number",)
+
+
+def test_other_ways_to_make_an_instance_check_its_fields_too() -> None:
+    assert Other.__new__(Other, 3).number == 3
+    with pytest.raises(FieldTypeError):
+        Other.__new__(Other)
+    with pytest.raises(TypeError):
+        object.__new__(Other)
+
+
 # -- bytes that are no message
 
 

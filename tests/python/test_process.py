@@ -319,7 +319,24 @@ def test_a_runtime_open_in_a_with_block_survives_a_fork_inside_it(run_script: An
     assert (code, out, errors) == (0, "", "")
 
 
-def test_multiprocessing_with_spawn_works_beside_a_live_runtime(run_script: Any) -> None:
+def test_a_forked_child_may_leave_the_with_block_of_its_parent(run_script: Any) -> None:
+    """Its exit code is its own: leaving what belongs to the parent does nothing."""
+    code, out, errors = run_script(
+        with_runtime("""
+        with rt, rk.SpscRing(2) as ring:
+            kernel = rt.launch(echo)
+            pid = fork()
+            if pid == 0:
+                sys.exit(5)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+            assert not ring.closed
+            assert kernel.call(Ping(1), timeout=60) == Ping(1)
+    """)
+    )
+    assert (code, out, errors) == (0, "", "")
+
+
+def test_subprocesses_work_beside_a_live_runtime(run_script: Any) -> None:
     code, out, errors = run_script(
         with_runtime("""
         import subprocess

@@ -289,6 +289,26 @@ def test_a_dtype_of_the_same_size_but_another_kind_is_refused() -> None:
         ring.push(np.int64(1))
 
 
+def test_a_pop_inside_a_pop_gives_no_message_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler or a finalizer can run where an item becomes a scalar, and use the same ring."""
+    from pyringkernel import _arrays
+
+    ring = rk.SpscRing(4, dtype="u4")
+    ring.push_many(np.arange(3, dtype="u4"))
+    plain, inside = _arrays.scalar, []
+
+    def scalar(data: bytes, dtype: Any) -> Any:
+        monkeypatch.setattr(_arrays, "scalar", plain)
+        inside.append(int(ring.pop()))
+        return plain(data, dtype)
+
+    monkeypatch.setattr(_arrays, "scalar", scalar)
+    outer = int(ring.pop())
+    assert sorted([outer, *inside, int(ring.pop())]) == [0, 1, 2]
+    assert ring.try_pop() is None
+    holds(ring)
+
+
 @each_ring
 def test_wrong_calls_are_type_errors(cls: Any) -> None:
     ring = cls(2)

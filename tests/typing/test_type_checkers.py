@@ -49,7 +49,8 @@ def mypy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     pytest.importorskip("mypy")
     config = tmp_path_factory.mktemp("mypy") / "mypy.ini"
     config.write_text("[mypy]\nstrict = true\nplugins = pyringkernel.mypy_plugin\n")
-    cache = request.config.cache.mkdir("mypy") if request.config.cache is not None else config.parent
+    kept = getattr(request.config, "cache", None)  # absent with -p no:cacheprovider
+    cache = kept.mkdir("mypy") if kept is not None else config.parent
     out = run([sys.executable, "-m", "mypy", "--config-file", str(config), "--cache-dir", str(cache), *FILES])
     errors: Errors = {name: {} for name in FILES}
     for name, line, text in re.findall(r"^(\S+?\.py):(\d+): error: (.*)$", out, re.MULTILINE):

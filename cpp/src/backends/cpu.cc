@@ -261,6 +261,7 @@ class CpuResident final : public Resident {
     std::thread([loop, end = end_, keep_alive]() mutable {
       loop->run();
       loop.reset();
+      keep_alive.reset();  // before the end is told: whoever joined may end the process
       {
         const std::lock_guard lock(end->mutex);
         end->ended = true;

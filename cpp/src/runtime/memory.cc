@@ -38,7 +38,7 @@ Memory MemorySource::allocate(std::size_t bytes) {
 }
 
 MemorySource& process_memory() {
-  static ProcessMemory source;
+  static auto& source = *new ProcessMemory;  // never destroyed: abandoned threads may outlive static objects
   return source;
 }
 
