@@ -127,14 +127,16 @@ def threads() -> Iterator[Threads]:
 
 
 SCRIPT_HEAD = """
-import faulthandler, os, signal, sys, threading, time
+import faulthandler, os, signal, sys, threading, time, warnings
 faulthandler.dump_traceback_later(60, exit=True)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import pyringkernel as rk
 
 def fork():
     faulthandler.cancel_dump_traceback_later()  # its thread would be waited for by the child, which has none
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: fork with threads; that is what is tested
+        pid = os.fork()
     faulthandler.dump_traceback_later(60, exit=True)
     return pid
 
