@@ -18,7 +18,7 @@ from . import _core, errors
 from ._core import Context, HlcClock, HlcShard, HlcTimestamp, Message, MessageHeader
 from .errors import *  # noqa: F403
 from .handlers import kernel
-from .messages import message, state
+from .messages import field, message, state
 from .rings import MpscRing, RingStats, SpscRing
 from .runtime import Kernel, KernelState, Priority, Runtime
 from .scalars import Array, Bytes, Vec, boolean, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
@@ -48,6 +48,7 @@ __all__ = [
     "f16",
     "f32",
     "f64",
+    "field",
     "i8",
     "i16",
     "i32",

@@ -245,11 +245,16 @@ def _build(cls: type[Any], type_id: int | None, depth: int, is_state: bool = Fal
     return made
 
 
+def field(*, default: Any) -> Any:
+    """A default that type checkers accept for a shaped field: ``name: rk.Bytes[16] = rk.field(default=b"")``."""
+    return default
+
+
 @overload
 def message(cls: type[T], /) -> type[T]: ...
 @overload
 def message(*, type_id: int | None = None) -> Callable[[type[T]], type[T]]: ...
-@dataclass_transform()
+@dataclass_transform(field_specifiers=(field,))
 def message(cls: type[Any] | None = None, /, *, type_id: int | None = None) -> Any:
     """Make a message class from annotated fields.
 
@@ -264,7 +269,7 @@ def message(cls: type[Any] | None = None, /, *, type_id: int | None = None) -> A
     return lambda decorated: _build(decorated, type_id, 3)
 
 
-@dataclass_transform()
+@dataclass_transform(field_specifiers=(field,))
 def state(cls: type[T], /) -> type[T]:
     """Make the class of a kernel's state: fields as in a message. A kernel begins with defaults, and zeros elsewhere.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _core
-from .errors import InvalidArgumentError, RingTimeoutError, SlotTooSmallError
+from .errors import ForkedProcessError, InvalidArgumentError, RingTimeoutError, SlotTooSmallError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,7 +162,8 @@ class _Ring(_core.Ring):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        with suppress(ForkedProcessError):  # a forked child leaves its parent's block: nothing of it is ours
+            self.close()
 
     def __reduce__(self) -> Any:
         raise TypeError(f"{type(self).__name__} belongs to one process and cannot be pickled")

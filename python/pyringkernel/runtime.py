@@ -6,13 +6,16 @@ import atexit
 import enum
 import logging
 import math
+import time
 import warnings
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core
 from .errors import (
     BackendUnavailableError,
+    ForkedProcessError,
     InvalidArgumentError,
     KernelTerminatedError,
     ReceiveTimeoutError,
@@ -210,9 +213,10 @@ _living: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 def _close_all() -> None:
+    deadline = time.monotonic() + 2.0
     for runtime in list(_living):
         if runtime._owned_here():
-            runtime.close(timeout=2.0)
+            runtime.close(timeout=max(deadline - time.monotonic(), 0.1))
 
 
 class Runtime:
@@ -331,9 +335,12 @@ class Runtime:
             self._resolver(),
         )
         launched = Kernel(core, self)
-        over = [k for k, one in self._kernels.items() if one.state in (KernelState.TERMINATED, KernelState.FAILED)]
+        over = [
+            k for k, one in list(self._kernels.items()) if one.state in (KernelState.TERMINATED, KernelState.FAILED)
+        ]
         for old in over:
-            del self._kernels[old], self._directory[old]
+            self._kernels.pop(old, None)
+            self._directory.pop(old, None)
         self._kernels[kernel_name] = launched
         self._directory[kernel_name] = (launched.address, launched.accepts)
         if autostart:
@@ -399,7 +406,8 @@ class Runtime:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        with suppress(ForkedProcessError):  # a forked child leaves its parent's block: nothing of it is ours
+            self.close()
 
     def __del__(self) -> None:
         core = cast("_core.Runtime | None", self.__dict__.get("_core"))

@@ -132,9 +132,19 @@ PyObject* push(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
   });
 }
 
+// A dtype's item is made by Python code, which must find the message gone already: it could pop as well.
 PyObject* take(RingBox& box, const std::byte* slot) {
-  PyObject* item = item_from(box, slot, box.ring.peeked_length());
-  if (item != nullptr) box.ring.release();
+  PyObject* bytes = box.is_dtype ? PyBytes_FromStringAndSize(reinterpret_cast<const char*>(slot),
+                                                             static_cast<Py_ssize_t>(box.ring.options().slot_size))
+                                 : item_from(box, slot, box.ring.peeked_length());
+  if (bytes == nullptr) return nullptr;
+  box.ring.release();
+  if (!box.is_dtype) return bytes;
+  PyObject* module = PyImport_ImportModule("pyringkernel._arrays");
+  PyObject* item =
+      module == nullptr ? nullptr : PyObject_CallMethod(module, "scalar", "OO", bytes, box.item_type.ptr());
+  Py_XDECREF(module);
+  Py_DECREF(bytes);
   return item;
 }
 
@@ -358,18 +368,11 @@ bool parse_timeout(PyObject* timeout, std::uint64_t* deadline_ns) {
 }
 
 PyObject* item_from(RingBox& box, const std::byte* slot, std::uint32_t length) {
-  if (box.is_message) {
-    const LayoutObject* layout = layout_of(box.message_type());
-    return layout == nullptr ? nullptr : reinterpret_cast<PyObject*>(new_message(box.message_type(), *layout, slot));
+  if (!box.is_message) {
+    return PyBytes_FromStringAndSize(reinterpret_cast<const char*>(slot), static_cast<Py_ssize_t>(length));
   }
-  PyObject* bytes = PyBytes_FromStringAndSize(reinterpret_cast<const char*>(slot), static_cast<Py_ssize_t>(length));
-  if (!box.is_dtype || bytes == nullptr) return bytes;
-  PyObject* module = PyImport_ImportModule("pyringkernel._arrays");
-  PyObject* item =
-      module == nullptr ? nullptr : PyObject_CallMethod(module, "scalar", "OO", bytes, box.item_type.ptr());
-  Py_XDECREF(module);
-  Py_DECREF(bytes);
-  return item;
+  const LayoutObject* layout = layout_of(box.message_type());
+  return layout == nullptr ? nullptr : reinterpret_cast<PyObject*>(new_message(box.message_type(), *layout, slot));
 }
 
 void bind_rings(py::module_& module) {

@@ -76,7 +76,7 @@ int wait_interruptibly(std::uint64_t deadline_ns, Wait&& wait) {
   }
 }
 
-// The object that a peeked or popped slot becomes.
+// The message or the bytes of a slot.
 PyObject* item_from(RingBox& box, const std::byte* slot, std::uint32_t length);
 
 void bind_ring_guards(pybind11::module_& module);
