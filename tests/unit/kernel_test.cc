@@ -1,4 +1,5 @@
-// Kernels with C++ handlers: life cycle, calls from many threads, failure, back-pressure, and threads that never return.
+// Kernels with C++ handlers: life cycle, calls from many threads, failure, back-pressure, and threads that never
+// return.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -43,7 +44,8 @@ struct Echo final : Handler {
 class KernelTest : public ::testing::Test {
  protected:
   KernelTest()
-      : runtime(std::make_shared<Runtime>(std::shared_ptr<Backend>(make_cpu_backend()), 1, ntp64_from_ns(kSecond / 2))) {}
+      : runtime(
+            std::make_shared<Runtime>(std::shared_ptr<Backend>(make_cpu_backend()), 1, ntp64_from_ns(kSecond / 2))) {}
   ~KernelTest() override { runtime->close(in_seconds(20), kNoPoll); }
 
   std::shared_ptr<Kernel> launch(std::uint64_t capacity = 64, bool start = true) {
@@ -75,7 +77,8 @@ class KernelTest : public ::testing::Test {
     MessageHeader made = header(kernel, kFlagWantsReply);
     Frame frame;
     kernel.expect_reply(made.message_id);
-    while (kernel.try_send(made, reinterpret_cast<const std::byte*>(&number)) == Status::kFull) std::this_thread::yield();
+    while (kernel.try_send(made, reinterpret_cast<const std::byte*>(&number)) == Status::kFull)
+      std::this_thread::yield();
     EXPECT_TRUE(kernel.receive(made.message_id, &frame, in_seconds(20)));
     kernel.forget_reply(made.message_id);
     return frame;
