@@ -65,7 +65,7 @@ class OverwriteRing {
       while (seq - read_seq_seen_ > mask) {
         read_seq_seen_ = read_seq.load_acquire();  // E7
         std::uint64_t oldest = read_seq_seen_;
-        if (seq - oldest > mask && read_seq.cas_acq_rel(oldest, oldest + 1)) {  // E7
+        if (seq - oldest > mask && read_seq.cas_relaxed(oldest, oldest + 1)) {  // E7 acquired above
           Word& dropped = ring_.lines_.producer.dropped;
           dropped.store_relaxed(dropped.load_relaxed() + 1);  // S
           read_seq_seen_ = oldest + 1;

@@ -43,6 +43,7 @@ class alignas(kRingLineBytes) Parking {
   static bool spin(Ready& ready, std::uint64_t deadline_ns, std::uint64_t spin_ns) {
     if (spin_ns == 0) return false;
     const std::uint64_t start = P::monotonic_ns();
+    if (deadline_ns <= start) return ready();
     const std::uint64_t until = deadline_ns - start < spin_ns ? deadline_ns : start + spin_ns;
     do {
       for (int i = 0; i < 16; ++i) {

@@ -44,7 +44,7 @@ class alignas(kRingLineBytes) SpscConsumer {
 
   // For a sweep over many rings: is a message known without a look, and how many does one look find?
   bool has_seen() {
-    return shape_.turn() ? turn(next()).load_acquire() == next() + 1 : next() < write_seq_seen_;  // E1
+    return shape_.turn() ? turn(next()).load_relaxed() == next() + 1 : next() < write_seq_seen_;  // S the peek acquires
   }
   std::uint64_t look_ahead() {
     if (!look(next())) return found_none();
@@ -158,7 +158,7 @@ class alignas(kRingLineBytes) SpscConsumer {
   }
 
   bool look(std::uint64_t seq) {
-    if (shape_.turn()) return turn(seq).load_acquire() == seq + 1;  // E1
+    if (shape_.turn()) return turn(seq).load_relaxed() == seq + 1;  // S the peek that follows acquires
     write_seq_seen_ = lines_->producer.write_seq.load_acquire();    // E1
     return seq < write_seq_seen_;
   }

@@ -118,6 +118,7 @@ class alignas(kRingLineBytes) SpscProducer {
   std::uint64_t next() const { return write_next_.load_relaxed(); }  // S
 
   bool refresh(std::uint64_t seq) {
+    if (lines_->producer.closed.load_relaxed() != 0) closed_here_.store_relaxed(1);  // S another process closed
     // The published position may lag, but a value read exactly (E3) must never be replaced by an older one.
     read_seq_seen_ = std::max(read_seq_seen_, lines_->consumer.read_seq.load_acquire());  // E2
     return seq - read_seq_seen_ <= shape_.mask();

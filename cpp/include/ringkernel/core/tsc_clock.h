@@ -81,10 +81,10 @@ class TscClock {
   }
 
   void calibrate(std::uint64_t sequence) {
-    if (!sequence_.cas_acq_rel(sequence, sequence + 1)) return;  // C1 somebody else does it
+    const Reading now_both = read_both();                        // outside of the lock: readers wait for stores only
+    if (!sequence_.cas_relaxed(sequence, sequence + 1)) return;  // C1 acquired when it was read; somebody else does it
     const std::uint64_t old_base = base_wall_.load_relaxed(), old_counter = base_counter_.load_relaxed();  // C1 own
     const std::uint64_t old_rate = rate_.load_relaxed();                                                   // C1 own
-    const Reading now_both = read_both();
     const std::uint64_t elapsed = now_both.counter - old_counter;
     const std::uint64_t ours = old_base + scale(elapsed, old_rate);
     const auto error = static_cast<std::int64_t>(ours - now_both.wall);
