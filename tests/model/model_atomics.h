@@ -7,6 +7,7 @@
 #include "payload_watch.h"
 #include "relacy_api.h"
 #include "ringkernel/core/parking.h"
+#include "store_order.h"
 
 namespace rk::model {
 
@@ -27,12 +28,26 @@ struct ModelAtomics {
     T load_acquire(At at = At::current()) const { return value_.load(rl::mo_acquire, info(at)); }
     void store_relaxed(T value, At at = At::current()) {
       watch_.overwrite(info(at));
+      order_.store(info(at));
       value_.store(value, rl::mo_relaxed, info(at));
     }
-    void store_release(T value, At at = At::current()) { value_.store(value, rl::mo_release, info(at)); }
+    void store_release(T value, At at = At::current()) {
+      order_.store(info(at));
+      value_.store(value, rl::mo_release, info(at));
+    }
     T exchange_relaxed(T value, At at = At::current()) { return value_.exchange(value, rl::mo_relaxed, info(at)); }
     T exchange_acquire(T value, At at = At::current()) { return value_.exchange(value, rl::mo_acquire, info(at)); }
+    T exchange_release(T value, At at = At::current()) { return value_.exchange(value, rl::mo_release, info(at)); }
+    T exchange_acq_rel(T value, At at = At::current()) { return value_.exchange(value, rl::mo_acq_rel, info(at)); }
     T fetch_add_relaxed(T value, At at = At::current()) { return value_.fetch_add(value, rl::mo_relaxed, info(at)); }
+    T fetch_add_acquire(T value, At at = At::current()) { return value_.fetch_add(value, rl::mo_acquire, info(at)); }
+    T fetch_add_acq_rel(T value, At at = At::current()) { return value_.fetch_add(value, rl::mo_acq_rel, info(at)); }
+    T fetch_sub_relaxed(T value, At at = At::current()) { return value_.fetch_sub(value, rl::mo_relaxed, info(at)); }
+    T fetch_sub_release(T value, At at = At::current()) { return value_.fetch_sub(value, rl::mo_release, info(at)); }
+    T fetch_sub_acq_rel(T value, At at = At::current()) { return value_.fetch_sub(value, rl::mo_acq_rel, info(at)); }
+    T fetch_or_relaxed(T value, At at = At::current()) { return value_.fetch_or(value, rl::mo_relaxed, info(at)); }
+    T fetch_and_relaxed(T value, At at = At::current()) { return value_.fetch_and(value, rl::mo_relaxed, info(at)); }
+    T fetch_and_acq_rel(T value, At at = At::current()) { return value_.fetch_and(value, rl::mo_acq_rel, info(at)); }
     bool cas_relaxed(T& expected, T desired, At at = At::current()) {
       return cas(expected, desired, rl::mo_relaxed, at);
     }
@@ -55,6 +70,7 @@ struct ModelAtomics {
 
     mutable rl::atomic<T> value_;
     mutable PayloadWatch watch_;
+    StoreOrder order_{std::is_pointer_v<T>};  // links have one writer at a time
   };
 
   using Cell = rl::var<std::uint64_t>;  // eight bytes of payload

@@ -18,6 +18,8 @@ struct Address {
   RK_HOST_DEVICE constexpr u32 node() const { return static_cast<u32>(word >> 52); }
   RK_HOST_DEVICE constexpr u32 kernel() const { return static_cast<u32>(word >> 36) & 0xFFFFu; }
   RK_HOST_DEVICE constexpr u32 instance() const { return static_cast<u32>(word >> 16) & 0xFFFFFu; }
+  // The shard of the sender's clock. Unique among the first 65536 instances of a kernel.
+  RK_HOST_DEVICE constexpr u32 shard() const { return kernel() | ((instance() & 0xFFFFu) << 16); }
   RK_HOST_DEVICE constexpr u32 generation() const { return static_cast<u32>(word) & 0xFFFFu; }
 };
 

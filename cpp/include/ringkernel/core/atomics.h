@@ -36,7 +36,17 @@ struct StdAtomics {
     void store_release(T value) { value_.store(value, std::memory_order_release); }
     T exchange_relaxed(T value) { return value_.exchange(value, std::memory_order_relaxed); }
     T exchange_acquire(T value) { return value_.exchange(value, std::memory_order_acquire); }
+    T exchange_release(T value) { return value_.exchange(value, std::memory_order_release); }
+    T exchange_acq_rel(T value) { return value_.exchange(value, std::memory_order_acq_rel); }
     T fetch_add_relaxed(T value) { return value_.fetch_add(value, std::memory_order_relaxed); }
+    T fetch_add_acquire(T value) { return value_.fetch_add(value, std::memory_order_acquire); }
+    T fetch_add_acq_rel(T value) { return value_.fetch_add(value, std::memory_order_acq_rel); }
+    T fetch_sub_relaxed(T value) { return value_.fetch_sub(value, std::memory_order_relaxed); }
+    T fetch_sub_release(T value) { return value_.fetch_sub(value, std::memory_order_release); }
+    T fetch_sub_acq_rel(T value) { return value_.fetch_sub(value, std::memory_order_acq_rel); }
+    T fetch_or_relaxed(T value) { return value_.fetch_or(value, std::memory_order_relaxed); }
+    T fetch_and_relaxed(T value) { return value_.fetch_and(value, std::memory_order_relaxed); }
+    T fetch_and_acq_rel(T value) { return value_.fetch_and(value, std::memory_order_acq_rel); }
     // On failure `expected` is what was found, read relaxed.
     bool cas_relaxed(T& expected, T desired) {
       return value_.compare_exchange_weak(expected, desired, std::memory_order_relaxed);

@@ -32,9 +32,22 @@ class alignas(kRingLineBytes) Parking {
 
   // To be called after the condition was made true. Cheap while nobody sleeps.
   void wake() {
-    P::fence_light();                                                                         // W2
-    if (asleep_.load_relaxed() != 0 && asleep_.exchange_relaxed(0) != 0) P::unpark(asleep_);  // W2
+    if (ring()) P::unpark(asleep_);
   }
+
+  // The same for a sleeper that is no thread: arm() when there is nothing to do, and sleep only if it says true;
+  // ring() is true for exactly one waker, who has to wake it.
+  template <class Ready>
+  bool arm(Ready&& ready) {
+    asleep_.store_relaxed(1);                             // W1
+    P::fence_heavy();                                     // W1
+    return !ready() || asleep_.exchange_relaxed(0) == 0;  // W1 who rang first wakes us although we are up
+  }
+  bool ring() {
+    P::fence_light();                                                        // W2
+    return asleep_.load_relaxed() != 0 && asleep_.exchange_relaxed(0) != 0;  // W2
+  }
+  void unpark() { P::unpark(asleep_); }
 
   bool someone_sleeps() const { return asleep_.load_relaxed() != 0; }  // W2 after a fence_light of the caller
 

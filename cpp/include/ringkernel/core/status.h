@@ -5,7 +5,7 @@
 
 namespace rk {
 
-enum class Status : std::uint8_t { kOk, kFull, kEmpty, kClosed, kTimedOut, kTooLarge };
+enum class Status : std::uint8_t { kOk, kFull, kEmpty, kClosed, kTimedOut, kTooLarge, kUndeclared, kNoMemory };
 
 enum class Overflow : std::uint8_t {
   kFail,        // push answers kFull
@@ -15,7 +15,8 @@ enum class Overflow : std::uint8_t {
 };
 
 constexpr const char* to_string(Status status) {
-  constexpr const char* kNames[] = {"ok", "full", "empty", "closed", "timed out", "too large"};
+  constexpr const char* kNames[] = {"ok",        "full",      "empty",      "closed",
+                                    "timed out", "too large", "undeclared", "no memory"};
   return kNames[static_cast<int>(status)];
 }
 
