@@ -2,24 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "ringkernel/runtime/control.h"
 
 namespace rk {
-namespace {
-
-HostRingOptions ring_options(const KernelOptions& options, std::uint32_t producers) {
-  HostRingOptions ring;
-  ring.capacity = options.capacity;
-  ring.slot_size = round_up(static_cast<std::uint32_t>(sizeof(MessageHeader)) + options.max_payload, 64);
-  ring.max_producers = producers;
-  ring.one_producer = producers == 1;
-  ring.one_consumer = false;
-  ring.wait = Wait::kLatency;
-  return ring;
-}
-
-}  // namespace
 
 const char* to_string(KernelState state) {
   static constexpr const char* kNames[] = {"Created",     "Launched",   "Active", "Deactivated",
@@ -33,18 +20,39 @@ Kernel::Kernel(std::shared_ptr<Backend> backend, std::shared_ptr<Handler> handle
       handler_(std::move(handler)),
       options_(options),
       self_(self),
-      blocks_(backend_->allocate(sizeof(ControlBlock) + sizeof(TelemetryBlock))),
-      inbox_(ring_options(options, options.max_senders), *backend_),
-      outbox_(ring_options(options, 1), *backend_),
-      mailbox_(outbox_) {
+      block_(backend_->allocate(sizeof(ControlBlock))),
+      outbox_(backend_) {
+  const GeometryError error = Lane::check(lane_options());
+  if (error != GeometryError::kNone) throw Lane::GeometryFailure{error};
+  if (options.capacity * lane_options().slot_size > physical_memory()) throw std::bad_alloc();
+  for (std::uint32_t i = 0; i < options.instances; ++i) records_.emplace_back(backend_);
   ControlBlock& block = control();
   block.magic = kControlMagic;
   block.abi_version = kAbiVersion;
   block.kernel_id = self.word;
+  handler_->begins(options.instances);
 }
 
-TelemetryBlock& Kernel::telemetry_block() const {
-  return *reinterpret_cast<TelemetryBlock*>(blocks_.data() + sizeof(ControlBlock));
+// What nobody received until now is received by nobody.
+Kernel::~Kernel() {
+  if (!last_words_) return;
+  RingStats outbox = outbox_stats();
+  outbox.dead_lettered += std::exchange(outbox.in_flight, 0);
+  last_words_(inbox_stats(), outbox);
+}
+
+LaneOptions Kernel::lane_options(std::uint8_t priority) const {
+  LaneOptions lane;
+  lane.capacity = options_.capacity;
+  lane.slot_size = lane_slot_size(options_.max_payload);
+  lane.priority = priority;
+  return lane;
+}
+
+LaneOptions Kernel::lane_options_of(std::uint32_t instance, std::uint8_t priority) const {
+  LaneOptions lane = lane_options(priority);
+  lane.late_mail = records_[instance].late_mail;
+  return lane;
 }
 
 // -- life cycle -------------------------------------------------------------------------------------------------------
@@ -54,22 +62,25 @@ void Kernel::refuse(KernelState to) const {
               "kernel '" + options_.name + "' cannot go from " + to_string(state()) + " to " + to_string(to));
 }
 
-void Kernel::launch(Hlc& clock, InboxOf inbox_of) {
+void Kernel::launch(Hlc& clock, Switchboard& switchboard, std::shared_ptr<void> keep_alive) {
   const std::lock_guard lock(mutex_);
   if (state_ != KernelState::kCreated) refuse(KernelState::kLaunched);
   clock_ = &clock;
   ResidentSpec spec;
   spec.self = self_;
   spec.control = &control();
-  spec.telemetry = &telemetry_block();
-  spec.inbox = &inbox_;
-  spec.outbox = &outbox_;
+  spec.instances = &records_;
   spec.handler = handler_.get();
   spec.clock = &clock;
+  spec.switchboard = &switchboard;
   spec.max_failures = options_.max_failures;
   spec.failure_window_ns = options_.failure_window_ns;
-  spec.inbox_of = std::move(inbox_of);
-  spec.keep_alive = shared_from_this();
+  spec.spill_limit = options_.capacity;
+  spec.dedup_window = options_.dedup_window;
+  spec.worker = options_.worker;
+  spec.supervised = options_.supervisor != 0;
+  spec.restarts_on_exit = options_.supervisor != 0 && options_.restart == Restart::kPermanent;
+  spec.keep_alive = std::move(keep_alive);
   resident_ = backend_->launch(std::move(spec));
   state_ = KernelState::kLaunched;
 }
@@ -84,13 +95,8 @@ void Kernel::request(std::uint32_t is_active, std::uint32_t should_terminate) {
 }
 
 // A device that has ended counts as an answer.
-bool Kernel::await_device_state(std::uint32_t wanted, std::uint64_t deadline_ns, const Poll& poll) {
-  const ControlBlock& block = control();
-  const auto answered = [&] {
-    const bool seen = load_acquire(block.epoch_seen) == load_relaxed(block.epoch);                    // K2
-    return (seen && load_acquire(block.state) == wanted) || load_acquire(block.has_terminated) != 0;  // K2
-  };
-  for (unsigned tries = 0; !answered(); ++tries) {
+bool Kernel::await_obeyed(std::uint64_t deadline_ns, const Poll& poll) {
+  for (unsigned tries = 0; !resident_->obeyed() && !ended(); ++tries) {
     if (HostAtomics::monotonic_ns() >= deadline_ns) return false;
     if (tries < 1000) {
       HostAtomics::pause();
@@ -118,7 +124,7 @@ void Kernel::activate(std::uint64_t deadline_ns, const Poll& poll) {
   if (state() != KernelState::kLaunched && state() != KernelState::kDeactivated) refuse(KernelState::kActive);
   request(1, kTerminateNo);
   state_ = KernelState::kActive;
-  if (!await_device_state(kDeviceActive, deadline_ns, poll)) {
+  if (!await_obeyed(deadline_ns, poll)) {
     throw Error("KernelHungError", "kernel '" + options_.name + "' did not become active in time");
   }
 }
@@ -127,7 +133,7 @@ void Kernel::deactivate(std::uint64_t deadline_ns, const Poll& poll) {
   const std::lock_guard lock(mutex_);
   if (state() != KernelState::kActive) refuse(KernelState::kDeactivated);
   request(0, kTerminateNo);
-  const bool rests = await_device_state(kDevicePaused, deadline_ns, poll);
+  const bool rests = await_obeyed(deadline_ns, poll);
   state_ = KernelState::kDeactivated;
   if (!rests) {
     throw Error("KernelHungError",
@@ -155,9 +161,9 @@ void Kernel::begin_terminate() {
   const std::lock_guard lock(mutex_);
   // Already over, or told before by a wait that was interrupted.
   if (state_ == KernelState::kTerminated || state_ == KernelState::kTerminating) return;
-  inbox_.close();
+  for (InstanceRecord& record : records_) record.inbox.close();
+  state_ = KernelState::kTerminating;  // first: who sees the end sees that it was asked for
   if (resident_) request(load_relaxed(control().is_active), kTerminateAfterDrain);  // K1 a paused kernel stays paused
-  state_ = KernelState::kTerminating;
 }
 
 void Kernel::force_terminate() {
@@ -170,19 +176,33 @@ bool Kernel::conclude_terminate() {
   if (resident_ && !resident_->join(0)) {
     hung_ = true;
     state_ = KernelState::kFailed;
-    outbox_.wake_consumer();
+    outbox_.kick();
     return false;
   }
   state_ = KernelState::kTerminated;
-  bury_leftovers();
   return true;
 }
 
-void Kernel::bury_leftovers() {
-  while (inbox_.try_peek() != nullptr) {
-    inbox_.release();
-    leftovers_.fetch_add(1, std::memory_order_relaxed);
+void Kernel::end_now(KernelState as) {
+  const std::lock_guard lock(mutex_);
+  if (state_ == KernelState::kTerminated || state_ == KernelState::kFailed) return;
+  for (InstanceRecord& record : records_) record.inbox.close();
+  state_ = as;
+  request(load_relaxed(control().is_active), kTerminateNow);  // K1 own line
+}
+
+void Kernel::give_up_as_hung(const StuckHandler& stuck, const std::function<void()>& first) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (hung() || ended()) return;
+    if (first) first();
+    stuck_ = stuck;
+    hung_ = true;
+    state_ = KernelState::kFailed;
+    for (InstanceRecord& record : records_) record.inbox.close();
+    request(load_relaxed(control().is_active), kTerminateNow);  // K1 should it return after all
   }
+  outbox_.kick();
 }
 
 // What the host asked for, corrected by what the device did on its own: fail, or end by its handler's request.
@@ -194,72 +214,53 @@ KernelState Kernel::state() const {
   return load_acquire(control().state) == kDeviceFailed ? KernelState::kFailed : KernelState::kTerminated;  // K2
 }
 
-// -- messages ---------------------------------------------------------------------------------------------------------
-
-Status Kernel::try_send(MessageHeader& header, const std::byte* payload) {
-  header.source = Address::make(self_.node(), 0).word;
-  header.dest = self_.word;
-  header.hlc = clock_->tick().time;
-  return accept(header, payload);
-}
-
-Status Kernel::accept(const MessageHeader& header, const std::byte* payload) {
-  std::byte* slot = inbox_.can_claim() ? inbox_.try_claim() : nullptr;
-  if (slot != nullptr) {
-    std::memcpy(slot, &header, sizeof(header));
-    std::memcpy(slot + sizeof(header), payload, header.payload_size);
-    inbox_.publish(sizeof(header) + header.payload_size);
-    return Status::kOk;
-  }
-  if (inbox_.closed()) return Status::kClosed;
-  if (inbox_.can_claim()) return Status::kFull;
-  Frame frame(sizeof(header) + header.payload_size);
-  std::memcpy(frame.data(), &header, sizeof(header));
-  std::memcpy(frame.data() + sizeof(header), payload, header.payload_size);
-  return inbox_.try_push(frame.data(), frame.size());
-}
-
-std::uint64_t Kernel::send_many(const MessageHeader& like, const std::byte* payloads, std::uint64_t count) {
-  MessageHeader header = like;
-  header.source = Address::make(self_.node(), 0).word;
-  header.dest = self_.word;
-  const std::uint64_t first_id = message_ids_->fetch_add(count, std::memory_order_relaxed) + 1;
-  const std::uint64_t first_time = clock_->tick_many(std::max<std::uint64_t>(count, 1)).time;
-  const bool stages = inbox_.can_claim();  // else the lane is shared with other threads
-  std::uint64_t sent = 0;
-  for (; sent < count; ++sent) {
-    const std::byte* payload = payloads + sent * header.payload_size;
-    header.message_id = first_id + sent;
-    header.hlc = first_time + sent;
-    if (stages) {
-      std::byte* slot = inbox_.try_stage();
-      if (slot == nullptr) break;
-      std::memcpy(slot, &header, sizeof(header));
-      std::memcpy(slot + sizeof(header), payload, header.payload_size);
-    } else if (accept(header, payload) != Status::kOk) {
-      break;
-    }
-  }
-  if (stages) inbox_.publish_staged();
-  return sent;
-}
-
-bool Kernel::receive(std::uint64_t message_id, Frame* out, std::uint64_t deadline_ns) {
-  if (!mailbox_.take(message_id, out, deadline_ns, [this] { return silent(); })) return false;
-  clock_->merge(header_of(*out).hlc);
-  return true;
-}
-
 bool Kernel::ended() const { return load_acquire(control().has_terminated) != 0; }  // K2
+
+StuckHandler Kernel::stuck() const { return hung() ? stuck_ : StuckHandler{}; }
+
+std::optional<StuckHandler> Kernel::find_stuck(std::uint64_t limit_ns) const {
+  const std::uint64_t now = clock_->clock().now();
+  for (std::uint32_t i = 0; i < instances(); ++i) {
+    const std::uint64_t since = records_[i].busy_since.load_acquire();  // S
+    if (since == 0 || now <= since) continue;
+    const double busy_ns = static_cast<double>(now - since) * (1e9 / 4294967296.0);
+    if (busy_ns < static_cast<double>(limit_ns)) continue;
+    return StuckHandler{i, records_[i].message_type.load_relaxed(), records_[i].message_id.load_relaxed(),  // S
+                        static_cast<std::uint64_t>(busy_ns)};
+  }
+  return std::nullopt;
+}
+
+bool Kernel::busy() const { return find_stuck(0).has_value(); }
+
+void Kernel::restart(std::uint32_t instance) {
+  {
+    const std::lock_guard lock(states_mutex_);
+    handler_->restart(instance);
+  }
+  InstanceRecord& record = records_[instance];
+  record.generation.store_relaxed(record.generation.load_relaxed() + 1);  // S the supervisor alone
+  restarts_.fetch_add(1, std::memory_order_relaxed);
+  resident_->resume(instance);
+}
+
+std::uint32_t Kernel::generation(std::uint32_t instance) const {
+  return records_[instance].generation.load_relaxed();  // S
+}
 
 // -- reading ----------------------------------------------------------------------------------------------------------
 
-RingStats Kernel::inbox_stats() const {
-  RingStats stats = inbox_.stats();
-  const std::uint64_t leftovers = leftovers_.load(std::memory_order_relaxed);
-  const std::uint64_t failed = std::min<std::uint64_t>(error_count(), stats.delivered - leftovers);
-  stats.dead_lettered = leftovers + failed;
+// What is released and not counted otherwise was handled. The counters are read first: a message is counted before it
+// is released, so that none is missed in between.
+RingStats Kernel::inbox_stats_of(const InstanceRecord& record) const {
+  const std::uint64_t dead = record.dead_lettered();
+  const std::uint64_t duplicates = record.duplicates.load_relaxed();  // S
+  RingStats stats = record.inbox.stats();
+  stats.dead_lettered = std::min(dead, stats.delivered);
   stats.delivered -= stats.dead_lettered;
+  const std::uint64_t dropped = std::min(duplicates, stats.delivered);
+  stats.delivered -= dropped;
+  stats.dropped += dropped;
   if (silent()) {  // nobody will handle what is left
     stats.dead_lettered += stats.in_flight;
     stats.in_flight = 0;
@@ -267,20 +268,41 @@ RingStats Kernel::inbox_stats() const {
   return stats;
 }
 
-std::uint32_t Kernel::error_count() const { return load_relaxed(control().error_count); }  // S
+RingStats Kernel::inbox_stats() const {
+  RingStats sum;
+  for (const InstanceRecord& record : records_) sum += inbox_stats_of(record);
+  return sum;
+}
 
-TelemetryBlock Kernel::telemetry() const {
-  const TelemetryBlock& live = telemetry_block();
-  TelemetryBlock copy{};
-  copy.messages_processed = load_relaxed(live.messages_processed);  // S
-  copy.messages_dropped = inbox_.stats().dropped;
-  copy.total_latency_ns = load_relaxed(live.total_latency_ns);  // S
-  copy.min_latency_ns = load_relaxed(live.min_latency_ns);      // S
-  copy.max_latency_ns = load_relaxed(live.max_latency_ns);      // S
-  copy.inbox_depth = static_cast<u32>(inbox_.stats().in_flight);
-  copy.outbox_depth = static_cast<u32>(outbox_.stats().in_flight);
-  copy.last_error = error_count() != 0 ? 1 : 0;
-  return copy;
+std::uint64_t Kernel::error_count() const {
+  std::uint64_t sum = 0;
+  for (const InstanceRecord& record : records_) {
+    sum += record.failed.load_relaxed() + record.refused.load_relaxed() + record.reported.load_relaxed();  // S
+  }
+  return sum;
+}
+
+KernelTelemetry Kernel::telemetry(std::optional<std::uint32_t> instance) const {
+  KernelTelemetry sum;
+  for (std::uint32_t i = instance.value_or(0); i < (instance ? *instance + 1 : instances()); ++i) {
+    const InstanceRecord& record = records_[i];
+    sum.processed += record.handled.load_relaxed();                                                     // S
+    sum.failed += record.failed.load_relaxed();                                                         // S
+    sum.refused += record.refused.load_relaxed();                                                       // S
+    sum.expired += record.expired.load_relaxed();                                                       // S
+    sum.left_over += record.left_over.load_relaxed();                                                   // S
+    sum.duplicates += record.duplicates.load_relaxed();                                                 // S
+    sum.reported += record.reported.load_relaxed();                                                     // S
+    sum.restarts += record.generation.load_relaxed();                                                   // S
+    if (const std::uint32_t code = record.last_error.load_relaxed(); code != 0) sum.last_error = code;  // S
+    if (const InstanceLatencies* latencies = record.latencies.load_acquire()) {                         // S
+      sum.handler += latencies->handler.read();
+      sum.queueing += latencies->queueing.read();
+    }
+    sum.inbox += inbox_stats_of(record);  // last: what is handled above is accepted here
+  }
+  sum.outbox = outbox_stats();
+  return sum;
 }
 
 }  // namespace rk

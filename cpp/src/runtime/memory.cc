@@ -3,15 +3,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <new>
 #include <utility>
 
 namespace rk {
 namespace {
 
+constexpr std::size_t kPagesFrom = 64 * 1024;
+
 class ProcessMemory final : public MemorySource {
-  void* do_alloc(std::size_t bytes) override { return map_pages(bytes); }
-  void do_free(void* data, std::size_t bytes) override { unmap_pages(data, bytes); }
+  void* do_alloc(std::size_t bytes) override { return take_memory(bytes); }
+  void do_free(void* data, std::size_t bytes) override { give_memory(data, bytes); }
 };
 
 }  // namespace
@@ -34,7 +38,7 @@ Memory MemorySource::allocate(std::size_t bytes) {
   if (bytes == 0) return Memory{};
   void* data = do_alloc(bytes);
   if (data == nullptr) throw std::bad_alloc();
-  return Memory(data, bytes, this);
+  return Memory(data, bytes, &keeper());
 }
 
 MemorySource& process_memory() {
@@ -42,13 +46,24 @@ MemorySource& process_memory() {
   return source;
 }
 
-void* map_pages(std::size_t bytes) {
+void* take_memory(std::size_t bytes) {
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  if (bytes < kPagesFrom) {
+    constexpr std::size_t kAlign = 128;
+    void* data = std::aligned_alloc(kAlign, (bytes + kAlign - 1) / kAlign * kAlign);
+    return data != nullptr ? std::memset(data, 0, bytes) : nullptr;
+  }
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
   return data == MAP_FAILED ? nullptr : data;
 }
 
-void unmap_pages(void* data, std::size_t bytes) { munmap(data, bytes); }
+void give_memory(void* data, std::size_t bytes) {
+  if (bytes < kPagesFrom) {
+    std::free(data);
+  } else {
+    munmap(data, bytes);
+  }
+}
 
 std::size_t physical_memory() {
   return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));

@@ -1,11 +1,12 @@
 // The backend interface: all that a new kind of device has to supply.
 //
-// A backend gives memory that both sides see and runs the resident loop on it: take messages from the inbox, run the
-// handler, put messages into the outbox, obey the control block's host line and answer in its device line, until it is
-// told to stop. What a message means, states, names and errors are the runtime's; no backend deals with them.
+// A backend gives memory that both sides see and runs the resident loop on it: take messages from the inboxes, run the
+// handler, put messages where they are sent, obey the control block's host line and answer in its device line, until it
+// is told to stop. What a message means, states, names and errors are the runtime's; no backend deals with them.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,24 +14,28 @@
 #include "ringkernel/abi/abi.h"
 #include "ringkernel/runtime/clocks.h"
 #include "ringkernel/runtime/handler.h"
-#include "ringkernel/runtime/host_ring.h"
+#include "ringkernel/runtime/instance_record.h"
 #include "ringkernel/runtime/memory.h"
+#include "ringkernel/runtime/scheduler.h"
+#include "ringkernel/runtime/switchboard.h"
 
 namespace rk {
 
-// What one launched kernel works on. Everything outlives the Resident; the loop keeps a shared_ptr to `keep_alive`.
+// What one launched kernel works on. Everything outlives the Resident; the loop keeps `keep_alive` until it is over.
 struct ResidentSpec {
-  Address self;
+  Address self;  // of instance 0
   ControlBlock* control = nullptr;
-  TelemetryBlock* telemetry = nullptr;
-  HostRing* inbox = nullptr;   // slots: MessageHeader and payload
-  HostRing* outbox = nullptr;  // to the host
+  std::deque<InstanceRecord>* instances = nullptr;
   Handler* handler = nullptr;
   Hlc* clock = nullptr;
-  std::uint32_t max_failures = 3;  // handler failures within the window before the kernel is failed
+  Switchboard* switchboard = nullptr;
+  std::uint32_t max_failures = 3;  // handler failures within the window before an unsupervised kernel is failed
   std::uint64_t failure_window_ns = 5'000'000'000;
-  // The inbox of a kernel of this runtime; nullptr: there is none.
-  std::function<std::shared_ptr<HostRing>(Address)> inbox_of;
+  std::uint64_t spill_limit = 1024;  // messages of an instance that may wait beside full rings
+  std::uint32_t dedup_window = 0;    // message ids remembered by each instance
+  std::int32_t worker = -1;          // where it runs; -1: anywhere
+  bool supervised = false;           // an instance whose handler fails asks its supervisor
+  bool restarts_on_exit = false;     // an instance that ends itself asks its supervisor
   std::shared_ptr<void> keep_alive;
 };
 
@@ -38,10 +43,18 @@ struct ResidentSpec {
 class Resident {
  public:
   virtual ~Resident() = default;
-  // The host wrote the control block or the inbox: look at them soon.
+  // The host wrote the control block: obey it soon.
   virtual void notify() = 0;
+  // What the host line asks for is the case: active, or paused with no handler inside.
+  virtual bool obeyed() const = 0;
   // Waits until the loop has ended (true) or the deadline passed. Never waits longer.
   virtual bool join(std::uint64_t deadline_ns) = 0;
+
+  // For a supervisor: no instance takes messages, as if paused, while on. resting(): none is inside a handler.
+  virtual void hold(bool on) = 0;
+  virtual bool resting() const = 0;
+  // An instance whose exit was reported goes on; every other call is harmless.
+  virtual void resume(std::uint32_t instance) = 0;
 };
 
 class Backend : public MemorySource {
@@ -54,8 +67,10 @@ class Backend : public MemorySource {
   virtual bool persistent() const = 0;
   // Starts the loop, paused; it begins with the first `is_active`. Throws Error when it cannot.
   virtual std::unique_ptr<Resident> launch(ResidentSpec spec) = 0;
+  // Threads of the host that work for this backend, and for the runtime's chores.
+  virtual Scheduler& scheduler() = 0;
 };
 
-std::unique_ptr<Backend> make_cpu_backend();
+std::unique_ptr<Backend> make_cpu_backend(Scheduler::Options options = {});
 
 }  // namespace rk

@@ -4,31 +4,50 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "ringkernel/abi/address.h"
 #include "ringkernel/abi/hlc_timestamp.h"
 #include "ringkernel/abi/message_header.h"
+#include "ringkernel/core/hlc.h"
 #include "ringkernel/core/status.h"
 
 namespace rk {
 
-// The resident loop's side of a kernel, valid on its worker while a handler runs.
+// A message to be sent, but for what the sender fills in.
+struct Outgoing {
+  std::uint32_t type_id = 0;
+  std::span<const std::byte> payload;
+  std::uint8_t priority = kPriorityNormal;
+  std::uint64_t deadline = 0;  // NTP64; 0: none
+};
+
+// The resident loop's side of an instance, valid on its worker while a handler runs.
 class KernelContext {
  public:
+  static constexpr std::uint32_t kAnyInstance = 0xFFFFF;  // the kernel's routing decides
+
   virtual ~KernelContext() = default;
 
-  // Answers the message in hand: its sender gets `payload`, correlated with it.
-  virtual Status reply(std::uint32_t type_id, std::span<const std::byte> payload, std::uint8_t priority) = 0;
-  // Sends to a kernel of this runtime, this one included. kFull, kClosed (terminating or gone),
-  // kTooLarge.
-  virtual Status send(Address to, std::uint32_t type_id, std::span<const std::byte> payload, std::uint8_t priority) = 0;
+  // Answers the message in hand: its sender gets `message`, correlated with it. kFull, kClosed, kTooLarge.
+  virtual Status reply(const Outgoing& message) = 0;
+  // Sends to a kernel of this runtime, this one included. kFull, kClosed (terminating or gone), kTooLarge, kUndeclared
+  // (no edge was declared).
+  virtual Status send(Address to, const Outgoing& message) = 0;
+  // To all subscribers of `topic`; returns how many got it. The topic is valid (check_topic).
+  virtual std::uint32_t publish(std::string_view topic, const Outgoing& message, bool retain) = 0;
 
   virtual HlcTimestamp now() = 0;
   virtual HlcTimestamp tick() = 0;
+  virtual HlcUpdate update_clock(std::uint64_t time) = 0;
   virtual Address self() const = 0;
-  virtual const MessageHeader& header() const = 0;  // of the message in hand
-  virtual void request_termination() = 0;           // drain, then stop
+  virtual const MessageHeader& header() const = 0;   // of the message in hand
+  virtual std::uint64_t pending() const = 0;         // messages in the inbox, the one in hand not counted
+  virtual std::uint64_t free_slots(Address to) = 0;  // credits of the edge to `to`; 0: none, or undeclared
+  virtual void request_termination() = 0;            // of the kernel: drain, then stop
   virtual bool is_terminating() const = 0;
+  virtual void report_error(std::uint32_t code) = 0;  // counted and kept as last error; not a failure
 };
 
 enum class Outcome : std::uint8_t {
@@ -37,18 +56,31 @@ enum class Outcome : std::uint8_t {
   kRefused,  // as kFailed, but no fault of the handler: the message is of no type that it takes
 };
 
+// One handler serves all instances of a kernel; each instance is one thread at a time.
 class Handler {
  public:
   virtual ~Handler() = default;
 
-  // On the worker thread, around its life and around each run of messages: where a lock of the handler's world is
-  // taken.
-  virtual void worker_begins(KernelContext&) {}
-  virtual void worker_ends() {}
-  virtual void batch_begins() {}
-  virtual void batch_ends() {}
+  // It will serve this many instances. Once, before every other call.
+  virtual void begins(std::uint32_t /*instances*/) {}
+
+  // Around each run of messages of one instance: where a lock of the handler's world is taken.
+  virtual void batch_begins(std::uint32_t /*instance*/) {}
+  virtual void batch_ends(std::uint32_t /*instance*/) {}
 
   virtual Outcome handle(KernelContext& context, const MessageHeader& header, const std::byte* payload) = 0;
+
+  // Why the last message of the instance failed, for people. Called right after, within the batch.
+  virtual std::string error_text(std::uint32_t /*instance*/) { return {}; }
+  // The state is as at the start again. Not within a batch.
+  virtual void restart(std::uint32_t /*instance*/) {}
+  // No call will come any more.
+  virtual void ends() {}
+
+  // True: its world has one lock, and several workers would only wait for each other.
+  virtual bool shares_a_lock() const { return false; }
+  // The state's bytes, for checkpoints; empty when there is none. Not within a batch.
+  virtual std::span<std::byte> state_of(std::uint32_t /*instance*/) { return {}; }
 };
 
 }  // namespace rk

@@ -28,7 +28,7 @@ class Memory {
   MemorySource* source_ = nullptr;
 };
 
-// A source must outlive its blocks.
+// A source must outlive its blocks, or name a keeper that does.
 class MemorySource {
  public:
   virtual ~MemorySource() = default;
@@ -38,6 +38,9 @@ class MemorySource {
  protected:
   virtual void* do_alloc(std::size_t bytes) = 0;  // nullptr when there is none
   virtual void do_free(void* data, std::size_t bytes) = 0;
+  // Who takes the blocks back. A thread keeps the lanes it sent through until it ends or needs room, which may be after
+  // the runtime that they belonged to.
+  virtual MemorySource& keeper() { return *this; }
 
  private:
   friend class Memory;
@@ -46,9 +49,10 @@ class MemorySource {
 // Memory of this process; costs nothing until it is touched.
 MemorySource& process_memory();
 
-// Zeroed pages, taken when touched; nullptr when there are none.
-void* map_pages(std::size_t bytes);
-void unmap_pages(void* data, std::size_t bytes);
+// Zeroed and aligned to 128 bytes; nullptr when there is none. Large blocks are pages, taken when touched; small ones
+// come from the heap, because a process may map some tens of thousands of times only.
+void* take_memory(std::size_t bytes);
+void give_memory(void* data, std::size_t bytes);
 
 // Bytes of memory in this machine. Address space is not memory: what is asked for is checked against this.
 std::size_t physical_memory();
