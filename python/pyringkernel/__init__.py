@@ -15,13 +15,23 @@ with rk.Runtime() as rt:
 """
 
 from . import _core, errors
-from ._core import Context, HlcClock, HlcShard, HlcTimestamp, Message, MessageHeader
+from ._core import Context, HlcClock, HlcShard, HlcTimestamp, Message, MessageHeader, Operation
+from ._paths import get_cmake_dir, get_include
+from .checkpoint import Snapshot
+from .dead_letters import DeadLetter, DeadLetterReason, DeadLetters, DeadLetterStats
+from .edges import Edge, EdgeStats
 from .errors import *  # noqa: F403
 from .handlers import kernel
+from .kernels import Kernel, KernelState, Priority
 from .messages import field, message, state
+from .native import NativeHandler
+from .registry import Registry, RegistryEvent, Watch
 from .rings import MpscRing, RingStats, SpscRing
-from .runtime import Kernel, KernelState, Priority, Runtime
+from .runtime import Runtime
 from .scalars import Array, Bytes, Vec, boolean, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
+from .supervision import SupervisionEvent, Supervisor
+from .telemetry import KernelTelemetry, LatencyHistogram, RuntimeTelemetry
+from .topics import Subscription, TopicInfo
 
 __version__ = _core.version
 
@@ -29,19 +39,38 @@ __all__ = [
     "Array",
     "Bytes",
     "Context",
+    "DeadLetter",
+    "DeadLetterReason",
+    "DeadLetterStats",
+    "DeadLetters",
+    "Edge",
+    "EdgeStats",
     "HlcClock",
     "HlcShard",
     "HlcTimestamp",
     "Kernel",
     "KernelState",
+    "KernelTelemetry",
+    "LatencyHistogram",
     "Message",
     "MessageHeader",
     "MpscRing",
+    "NativeHandler",
+    "Operation",
     "Priority",
+    "Registry",
+    "RegistryEvent",
     "RingStats",
     "Runtime",
+    "RuntimeTelemetry",
+    "Snapshot",
     "SpscRing",
+    "Subscription",
+    "SupervisionEvent",
+    "Supervisor",
+    "TopicInfo",
     "Vec",
+    "Watch",
     "__version__",
     "boolean",
     "errors",
@@ -49,6 +78,8 @@ __all__ = [
     "f32",
     "f64",
     "field",
+    "get_cmake_dir",
+    "get_include",
     "i8",
     "i16",
     "i32",

@@ -167,16 +167,64 @@ class MessageTooLargeError(KernelError, ValueError):
     """A message is larger than the kernel's slots."""
 
 
+class UndeclaredTargetError(KernelError, LookupError):
+    """A handler sent to a kernel that no edge leads to."""
+
+
+class EdgeExistsError(KernelError, ValueError):
+    """Two kernels are connected already, and messages have passed."""
+
+
+class DeadlineExpiredError(KernelError, TimeoutError):
+    """The message's deadline passed before a handler began."""
+
+
+class OperationCancelledError(KernelError, RuntimeError):
+    """The result of a cancelled operation was asked for."""
+
+
+class SupervisorTerminatedError(KernelError, RuntimeError):
+    """A supervisor that has failed or was terminated was given something to do."""
+
+
 class ContextError(KernelError, RuntimeError):
     """A handler's context was used outside the handler."""
+
+
+# -- topics, checkpoints
+
+
+class TopicError(RingKernelError, ValueError):
+    """A topic or a pattern is malformed."""
+
+
+class CheckpointError(RingKernelError, ValueError):
+    """A checkpoint cannot be used."""
+
+
+class CheckpointCorruptError(CheckpointError):
+    """Bytes are no checkpoint, or were changed since they were written."""
+
+
+class CheckpointVersionError(CheckpointError):
+    """The checkpoint was written in a format that this release does not know."""
+
+
+class LayoutMismatchError(CheckpointError):
+    """The checkpoint's state or messages have another layout; the text names the field."""
 
 
 __all__ = [
     "BackendUnavailableError",
     "CallTimeoutError",
     "CapacityError",
+    "CheckpointCorruptError",
+    "CheckpointError",
+    "CheckpointVersionError",
     "ClockSkewError",
     "ContextError",
+    "DeadlineExpiredError",
+    "EdgeExistsError",
     "FieldRangeError",
     "FieldTypeError",
     "ForkedProcessError",
@@ -190,8 +238,10 @@ __all__ = [
     "KernelFailedError",
     "KernelHungError",
     "KernelTerminatedError",
+    "LayoutMismatchError",
     "MessageDefinitionError",
     "MessageTooLargeError",
+    "OperationCancelledError",
     "ReceiveTimeoutError",
     "ReleasedError",
     "ResourceLimitError",
@@ -205,7 +255,10 @@ __all__ = [
     "SecondConsumerError",
     "SecondProducerError",
     "SlotTooSmallError",
+    "SupervisorTerminatedError",
+    "TopicError",
     "TypeIdCollisionError",
+    "UndeclaredTargetError",
     "UnknownKernelError",
     "UnsupportedError",
     "ViewInUseError",

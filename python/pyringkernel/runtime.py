@@ -1,11 +1,10 @@
-"""Runtimes and kernels: launch a handler, exchange messages with it, pause it, stop it."""
+"""Runtimes: launch handlers as kernels, connect and supervise them, publish to topics, close everything."""
 
 from __future__ import annotations
 
 import atexit
-import enum
 import logging
-import math
+import threading
 import time
 import warnings
 import weakref
@@ -13,200 +12,36 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core
-from .errors import (
-    BackendUnavailableError,
-    ForkedProcessError,
-    InvalidArgumentError,
-    KernelTerminatedError,
-    ReceiveTimeoutError,
-    UnknownKernelError,
-    WrongMessageError,
-)
-from .handlers import spec_of
-from .messages import layout_of
-from .rings import RingStats
+from .dead_letters import DeadLetters
+from .edges import Edge
+from .errors import BackendUnavailableError, ForkedProcessError, InvalidArgumentError, TopicError
+from .kernels import Kernel, KernelState
+from .launching import Directory, check_watchdog, launch_options
+from .registry import Registry, encodable
+from .supervision import Supervisor
+from .topics import Subscription, TopicInfo
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
-    import numpy as np
     from typing_extensions import Self
+
+    from .checkpoint import Snapshot
+    from .rings import Overflow
+    from .telemetry import RuntimeTelemetry
 
 log = logging.getLogger("pyringkernel")
 log.addHandler(logging.NullHandler())
 
 _LATER = {"cuda": "CUDA", "metal": "Metal", "wgpu": "wgpu"}
+_UNSET: Any = object()
 
 
-class KernelState(enum.IntEnum):
-    """Where a kernel is in its life."""
-
-    CREATED = 0
-    LAUNCHED = 1
-    ACTIVE = 2
-    DEACTIVATED = 3
-    TERMINATING = 4
-    TERMINATED = 5
-    FAILED = 6
-
-
-class Priority(enum.IntEnum):
-    """``message.header.priority``."""
-
-    LOW = 0
-    NORMAL = 1
-    HIGH = 2
-    CRITICAL = 3
-
-
-def _log_failure(name: str) -> Any:
-    """Logs the first ten failures of a kernel, then every thousandth: a poison flood must not become a log flood."""
-    seen = 0
-
-    def on_error(error: BaseException) -> None:
-        nonlocal seen
-        seen += 1
-        if seen <= 10 or seen % 1000 == 0:
-            log.error("handler of kernel %r raised (%d so far)", name, seen, exc_info=error)
-
-    return on_error
-
-
-class Kernel:
-    """A launched kernel. Made by Runtime.launch().
-
-    ``send``, ``try_send``, ``receive`` and ``call`` may be used from any thread.
-    """
-
-    __slots__ = ("__weakref__", "_core", "_runtime", "call", "receive", "send", "try_send")
-
-    def __init__(self, core: _core.Kernel, runtime: Runtime) -> None:
-        self._core = core
-        self._runtime = runtime  # a runtime lives as long as somebody can use one of its kernels
-        # The native methods themselves: a Python frame in between would double the cost of a send.
-        self.send = core.send
-        self.try_send = core.try_send
-        self.receive = core.receive
-        self.call = core.call
-
-    def send_many(self, array: np.ndarray[Any, Any], timeout: float | None = 5.0) -> int:
-        """Send each row of a structured array (``Cls.dtype``) as one message. Returns how many were accepted in time.
-
-        Raises WrongMessageError when no accepted class has this dtype, KernelTerminatedError.
-        """
-        import numpy as np
-
-        from ._arrays import message_dtype, rows
-
-        for cls in self._core.accepts:
-            if isinstance(array, np.ndarray) and message_dtype(cls) == array.dtype:
-                data, count = rows(array, cls, layout_of(cls).size)
-                return self._core._send_rows(cls, data, count, math.inf if timeout is None else timeout) if count else 0
-        found = getattr(array, "dtype", type(array).__name__)
-        raise WrongMessageError(
-            f"send_many: found {found}, need an array of one of {[c.__name__ for c in self._core.accepts]}"
-        )
-
-    def receive_many(self, max: int = 4096, timeout: float | None = None) -> np.ndarray[Any, Any]:
-        """Up to `max` messages of one class as a structured array; waits for the first one.
-
-        Raises ReceiveTimeoutError, KernelTerminatedError, KernelFailedError.
-        """
-        from ._arrays import received
-
-        if max < 1:
-            raise InvalidArgumentError(f"max: found {max}, need at least 1")
-        batch = self._core._receive_rows(max, timeout)
-        if batch is None:
-            if self.state in (KernelState.TERMINATED, KernelState.FAILED):
-                raise KernelTerminatedError(f"kernel {self.name!r} is {self.state.name.lower()} and sent nothing more")
-            raise ReceiveTimeoutError(f"kernel {self.name!r} sent nothing within {timeout} s")
-        return received(batch, _core.message_types)
-
-    def activate(self, timeout: float | None = 5.0) -> None:
-        """Launched or Deactivated → Active. Raises InvalidStateTransition, KernelHungError."""
-        self._core.activate(timeout)
-
-    def deactivate(self, timeout: float | None = 5.0) -> None:
-        """Active → Deactivated: returns when the handler rests. State and waiting messages stay.
-
-        Raises InvalidStateTransition, KernelHungError.
-        """
-        self._core.deactivate(timeout)
-
-    def terminate(self, timeout: float | None = 5.0) -> None:
-        """Handle what was sent, then stop, within `timeout` seconds. What a paused kernel holds is dead-lettered.
-
-        Raises InvalidStateTransition when it is terminated, KernelHungError when its handler does not return.
-        """
-        self._core.terminate(timeout)
-
-    @property
-    def state(self) -> KernelState:
-        """Where the kernel is in its life."""
-        return KernelState(self._core._state)
-
-    @property
-    def name(self) -> str:
-        """The name that it was launched under."""
-        return self._core.name
-
-    @property
-    def address(self) -> int:
-        """Its 64-bit address: node, kernel, instance, generation."""
-        return self._core.address
-
-    @property
-    def backend(self) -> str:
-        """The backend that runs it."""
-        return self._core.backend
-
-    @property
-    def mode(self) -> str:
-        """How it really runs: "persistent" or "event_driven"."""
-        return self._core.mode
-
-    @property
-    def accepts(self) -> tuple[type[Any], ...]:
-        """The message classes that its handler takes."""
-        return self._core.accepts
-
-    @property
-    def state_object(self) -> Any:
-        """The handler's state; None when it has none. Read it while the kernel is deactivated or terminated."""
-        return self._core.state_object
-
-    @property
-    def error_count(self) -> int:
-        """How often the handler raised."""
-        return self._core.error_count
-
-    @property
-    def last_error(self) -> BaseException | None:
-        """What the handler raised last, with its traceback."""
-        return self._core.last_error
-
-    def stats(self) -> RingStats:
-        """Counts of the messages sent to it. Dead-lettered: the handler raised, or they were left over at its end."""
-        return RingStats(**self._core._stats())
-
-    def outbox_stats(self) -> RingStats:
-        """Counts of the messages that it sent to the host."""
-        return RingStats(**self._core._outbox_stats())
-
-    def telemetry(self) -> dict[str, int]:
-        """Counters and handler latencies (nanoseconds), as in the TelemetryBlock."""
-        return self._core._telemetry()
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a kernel handle belongs to one process and cannot be pickled; its .address can")
-
-    def __repr__(self) -> str:
-        inbox, outbox = self._core._stats(), self._core._outbox_stats()
-        return (
-            f"<Kernel {self.name!r} {self.backend} {self.state.name.lower()} in={inbox['in_flight']}/{self._core.capacity} "
-            f"out={outbox['in_flight']}/{self._core.capacity} errors={self.error_count}>"
-        )
+def _text(what: str, value: Any) -> str:
+    if isinstance(value, str):
+        return encodable(what, value, TopicError)
+    raise TopicError(f"{what}: found {type(value).__name__}, need a str")
 
 
 _living: weakref.WeakSet[Runtime] = weakref.WeakSet()
@@ -223,20 +58,42 @@ class Runtime:
     """Kernels on one backend, with one hybrid logical clock.
 
     backend: "auto" or "cpu". node_id: 0 to 4095, in addresses and timestamps. max_drift: seconds that a remote timestamp
-    may be ahead. A context manager; ``close()`` is idempotent.
+    may be ahead. workers: threads that run handlers (default: one a CPU, at least 2); pin_workers: each on a CPU of its
+    own. dead_letters: how many are kept. watchdog: seconds after which a handler that has not returned makes its kernel
+    hung, unless launch() says otherwise (None: never). A context manager; ``close()`` is idempotent.
 
     Raises BackendUnavailableError, InvalidArgumentError.
     """
 
-    def __init__(self, backend: str = "auto", *, node_id: int = 0, max_drift: float = 0.5) -> None:
+    def __init__(
+        self,
+        backend: str = "auto",
+        *,
+        node_id: int = 0,
+        max_drift: float = 0.5,
+        workers: int | None = None,
+        pin_workers: bool = False,
+        dead_letters: int = 1024,
+        watchdog: float | None = None,
+    ) -> None:
         if not 0 <= node_id < 4096:
             raise InvalidArgumentError(f"node_id: found {node_id}, need 0 to 4095")
         if not 0.0 <= max_drift < 4.0e9:
             raise InvalidArgumentError(f"max_drift: found {max_drift}, need seconds from 0")
+        if workers is not None and not 1 <= workers <= 256:
+            raise InvalidArgumentError(f"workers: found {workers}, need 1 to 256")
+        if isinstance(dead_letters, bool) or not isinstance(dead_letters, int) or not 0 <= dead_letters < 2**32:
+            raise InvalidArgumentError(f"dead_letters: found {dead_letters!r}, need how many to keep, from 0")
+        check_watchdog(watchdog)
         self.skipped: dict[str, str] = {}
-        self._core = _core.Runtime(self._select(backend), node_id, max_drift)
+        self._watchdog = watchdog
+        self._core = _core.Runtime(
+            self._select(backend), node_id, max_drift, workers or 0, bool(pin_workers), dead_letters
+        )
         self._kernels: dict[str, Kernel] = {}
-        self._directory: dict[str, tuple[int, tuple[type[Any], ...]]] = {}
+        self._handles: weakref.WeakValueDictionary[int, Kernel] = weakref.WeakValueDictionary()  # also of ended ones
+        self._names = threading.RLock()  # who forgets an ended kernel must not forget the next one of its name
+        self._directory = Directory()
         if not _living:
             atexit.unregister(_close_all)
             atexit.register(_close_all)
@@ -258,6 +115,11 @@ class Runtime:
     def backend(self) -> str:
         """The backend taken; ``skipped`` says why the others were not."""
         return self._core.backend
+
+    @property
+    def workers(self) -> int:
+        """How many threads run handlers when none of them blocks."""
+        return self._core.workers
 
     @property
     def closed(self) -> bool:
@@ -282,6 +144,7 @@ class Runtime:
         handler: Any,
         *,
         name: str | None = None,
+        instances: int = 1,
         capacity: int = 1024,
         autostart: bool = True,
         state: Any = None,
@@ -289,100 +152,197 @@ class Runtime:
         max_message_size: int | None = None,
         max_failures: int = 3,
         failure_window: float = 5.0,
+        routing: str = "round_robin",
+        worker: int | None = None,
+        publishes_to: Sequence[str] = (),
+        supervisor: Supervisor | None = None,
+        restart: str = "permanent",
+        watchdog: float | None = _UNSET,
+        dedup: int = 0,
+        restore: Snapshot | str | os.PathLike[str] | None = None,
     ) -> Kernel:
         """Start a kernel that runs `handler` for each message.
 
-        capacity: messages that may wait in the inbox for each sending thread, and in the outbox; a power of two.
-        state: the handler's initial state (default: its class's defaults). accepts: message classes, for a handler
-        without annotations. max_message_size: payload bytes of the largest message in either direction (default: the
-        largest annotated one, and at least 256). A handler that raises more than `max_failures` times within
-        `failure_window` seconds is failed.
+        instances: how many actors share the handler, each with an inbox and a state of its own. capacity: messages that
+        may wait in an inbox for each sender, and in the outbox; a power of two. state: the initial state (default: its
+        class's defaults). accepts: message classes, for a handler without annotations. max_message_size: payload bytes
+        of the largest message in either direction (default: the largest annotated one, and at least 256).
+        routing: "round_robin", or "key:<field>": messages with equal values of this field go to one instance.
+        worker: index of the worker that runs it. publishes_to: names of kernels that the handler sends to, besides those
+        of its decorator. supervisor, restart ("permanent", "transient", "temporary"): who answers when it fails; without
+        one, a handler that raises more than `max_failures` times within `failure_window` seconds is failed.
+        watchdog: seconds that a handler may take (None: any). dedup: message ids that each instance remembers.
+        restore: a snapshot, or the path of one.
 
-        Raises HandlerSignatureError, KernelExistsError, CapacityError, RingMemoryError, RuntimeClosedError,
-        ForkedProcessError.
+        Raises HandlerSignatureError, KernelExistsError, UnknownKernelError (of a name in publishes_to), CapacityError,
+        RingMemoryError, InvalidArgumentError, SupervisorTerminatedError, CheckpointError, ClockSkewError,
+        RuntimeClosedError, ForkedProcessError, OSError.
         """
-        spec = spec_of(handler, name, accepts)
-        kernel_name = name or spec.id
-        if kernel_name == "host":
-            raise InvalidArgumentError("name: 'host' is where ctx.send reaches the host; choose another")
-        initial = self._initial_state(spec, state)
-        sizes = [layout_of(cls).size for cls in (*spec.accepts, *spec.replies)]
-        size = max_message_size or max([256, *sizes])
-        if type(size) is not int or not 0 < size < 2**31 - 256:
-            raise InvalidArgumentError(f"max_message_size: found {size!r}, need an int from 1 to 2**31 - 257")
-        if size < max(sizes):
-            raise InvalidArgumentError(
-                f"max_message_size: found {size}, the handler's messages have up to {max(sizes)} bytes"
-            )
-        if isinstance(capacity, bool) or not isinstance(capacity, int) or not 0 <= capacity < 2**48:
-            from .errors import CapacityError
-
-            raise CapacityError(f"capacity: found {capacity!r}, need a power of two, such as 1024")
-        if max_failures < 0 or max_failures > 64 or not failure_window >= 0:
-            raise InvalidArgumentError(
-                f"found max_failures={max_failures}, failure_window={failure_window}; need 0 to 64, and seconds from 0"
-            )
-        core = self._core.launch(
-            kernel_name,
+        options = launch_options(
             handler,
-            initial,
-            list(spec.accepts),
-            capacity,
-            size,
-            max_failures,
-            failure_window,
-            _log_failure(kernel_name),
-            self._resolver(),
+            name=name,
+            instances=instances,
+            capacity=capacity,
+            state=state,
+            accepts=accepts,
+            max_message_size=max_message_size,
+            max_failures=max_failures,
+            failure_window=failure_window,
+            routing=routing,
+            worker=worker,
+            workers=self.workers,
+            publishes_to=publishes_to,
+            restart=restart,
+            watchdog=self._watchdog if watchdog is _UNSET else watchdog,
+            dedup=dedup,
+            restore=restore,
         )
-        launched = Kernel(core, self)
-        over = [
-            k for k, one in list(self._kernels.items()) if one.state in (KernelState.TERMINATED, KernelState.FAILED)
-        ]
-        for old in over:
-            self._kernels.pop(old, None)
-            self._directory.pop(old, None)
-        self._kernels[kernel_name] = launched
-        self._directory[kernel_name] = (launched.address, launched.accepts)
+        if supervisor is not None and not isinstance(supervisor, Supervisor):
+            raise InvalidArgumentError(f"supervisor: found {supervisor!r}, need one of Runtime.supervisor(), or None")
+        if supervisor is not None and supervisor._runtime is not self:
+            raise InvalidArgumentError(f"supervisor: {supervisor!r} belongs to another runtime")
+        options["supervisor"] = 0 if supervisor is None else supervisor._id
+        options["resolve"] = self._directory.resolver()
+        launched = Kernel(self._core.launch(options), self)
+        with self._names:
+            self._forget_ended()
+            self._kernels[launched.name] = launched
+            self._handles[launched.address] = launched
+            self._directory.add(launched)
+        self._core.announce(launched._core)
         if autostart:
-            launched.activate()
+            try:
+                launched.activate()
+            except BaseException:
+                launched.terminate()
+                self._forget_ended()
+                raise
         return launched
 
-    @staticmethod
-    def _initial_state(spec: Any, state: Any) -> Any:
-        if spec.state is None:
-            if state is not None:
-                raise InvalidArgumentError(
-                    "state: the handler takes none; give it a third parameter: (ctx, state, message)"
-                )
-            return None
-        if state is None:
-            return _core.zeroed(spec.state)
-        if type(state) is not spec.state:
-            raise InvalidArgumentError(f"state: found {type(state).__name__}, the handler needs {spec.state.__name__}")
-        return state.copy()
+    def _forget_ended(self) -> None:
+        over = (KernelState.TERMINATED, KernelState.FAILED)
+        with self._names:
+            for name in [k for k, one in self._kernels.items() if one.state in over]:
+                del self._kernels[name]
+                self._directory.remove(name)
 
-    def _resolver(self) -> Any:
-        """Finds the address of what a handler sends to. It must know neither the runtime nor its kernels: they hold it."""
-        directory = self._directory
+    def connect(
+        self,
+        source: Kernel | str,
+        target: Kernel | str,
+        *,
+        overflow: Overflow = "fail",
+        capacity: int | None = None,
+        high_water: int | None = None,
+        low_water: int | None = None,
+    ) -> Edge:
+        """Let `source` send to `target`, before it does, and say what happens when the ring is full.
 
-        def resolve(target: Any, cls: type[Any]) -> int:
-            if target == "host":
-                return 0
-            is_kernel = isinstance(target, Kernel)
-            if is_kernel and target._runtime._directory is not directory:
-                raise UnknownKernelError(f"ctx.send: {target!r} belongs to another runtime")
-            address, accepts = directory.get(target.name if is_kernel else target, (0, ()))
-            if is_kernel and address != target.address:
-                raise KernelTerminatedError(f"ctx.send: {target!r} has ended")
-            if address == 0:
-                raise UnknownKernelError(
-                    f"ctx.send: no kernel is named {target!r}; there are 'host' and {sorted(directory)}"
-                )
-            if cls not in accepts:
-                raise WrongMessageError(f"ctx.send: {target!r} does not accept {cls.__name__}")
-            return address
+        overflow: "fail" (ctx.send raises RingFullError), "block" (the message waits beside the ring and the sender
+        handles nothing more until it has left), "drop_newest", "drop_oldest". capacity: messages for each pair of
+        instances (default: the target's). high_water, low_water: see Edge.congested.
 
-        return resolve
+        Raises UnknownKernelError, EdgeExistsError, CapacityError, InvalidArgumentError.
+        """
+        names = [self._name_of(what, one) for what, one in (("source", source), ("target", target))]
+        for what, number in (("capacity", capacity), ("high_water", high_water), ("low_water", low_water)):
+            if number is not None and not 0 < number < 2**48:
+                raise InvalidArgumentError(f"{what}: found {number!r}, need a number of messages")
+        core = self._core.connect(names[0], names[1], overflow, capacity or 0, high_water or 0, low_water or 0)
+        return Edge(core)
+
+    def _name_of(self, what: str, given: Kernel | str) -> str:
+        if isinstance(given, str):
+            return given
+        if not isinstance(given, Kernel):
+            raise InvalidArgumentError(f"{what}: found {given!r}, need a kernel or the name of one")
+        if given._runtime is not self:
+            raise InvalidArgumentError(f"{what}: {given!r} belongs to another runtime")
+        return given.name
+
+    @property
+    def edges(self) -> list[Edge]:
+        """The edges that were connected or used."""
+        return [Edge(core) for core in self._core.edges()]
+
+    def subscribe(
+        self,
+        pattern: str,
+        subscriber: Kernel | None = None,
+        *,
+        capacity: int = 256,
+        overflow: Overflow = "fail",
+        max_message_size: int = 1024,
+    ) -> Subscription:
+        """Get what is published to topics that match `pattern`: `*` is one level, a last `#` one or more.
+
+        subscriber: a kernel, into whose inbox the messages go; None: the host, which receives them from the
+        subscription. Messages that were retained are there at once.
+        overflow: "fail" (what finds no room is dead-lettered), "drop_newest", "drop_oldest", "block" (a publisher of the
+        host waits; a handler's message is dead-lettered).
+
+        Raises TopicError, InvalidArgumentError, CapacityError, RingMemoryError, KernelTerminatedError, RuntimeClosedError.
+        """
+        if isinstance(capacity, bool) or not isinstance(capacity, int) or not 0 < capacity < 2**48:
+            raise InvalidArgumentError(f"capacity: found {capacity!r}, need a power of two, such as 256")
+        if type(max_message_size) is not int or not 0 < max_message_size < 2**31 - 256:
+            raise InvalidArgumentError(f"max_message_size: found {max_message_size!r}, need 1 to 2**31 - 257")
+        if subscriber is not None and not isinstance(subscriber, Kernel):
+            raise InvalidArgumentError(f"subscriber: found {subscriber!r}, need a kernel, or None for the host")
+        if subscriber is not None and subscriber._runtime is not self:
+            raise InvalidArgumentError(f"subscriber: {subscriber!r} belongs to another runtime")
+        kernel = None if subscriber is None else subscriber._core
+        return Subscription(
+            self._core.subscribe(_text("pattern", pattern), kernel, capacity, overflow, max_message_size),
+            subscriber,
+        )
+
+    def publish(self, topic: str, message: Any, *, retain: bool = False, timeout: float | None = 5.0) -> int:
+        """Send `message` to every subscriber of `topic`; returns how many got it.
+
+        retain: new subscribers get it too, until another one is retained. timeout: seconds to wait for subscribers
+        that block. Raises TopicError, WrongMessageError, RuntimeClosedError.
+        """
+        return self._core.publish(_text("topic", topic), message, retain, timeout)
+
+    def topics(self) -> list[TopicInfo]:
+        """The topics that were published to."""
+        return [TopicInfo(*row) for row in self._core.topics()]
+
+    def clear_retained(self, topic: str) -> bool:
+        """Forget the retained message of `topic`. False when there is none."""
+        return self._core.clear_retained(topic)
+
+    def supervisor(
+        self,
+        strategy: str = "one_for_one",
+        *,
+        intensity: int = 3,
+        period: float = 5.0,
+        backoff: float = 0.0,
+        max_backoff: float = 30.0,
+        name: str | None = None,
+    ) -> Supervisor:
+        """A supervisor for kernels: ``launch(handler, supervisor=...)``; see Supervisor."""
+        return Supervisor._make(self, None, strategy, intensity, period, backoff, max_backoff, name, "permanent")
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The messages that nobody handled."""
+        return DeadLetters(self)
+
+    @property
+    def registry(self) -> Registry:
+        """Running kernels by name and pattern."""
+        return Registry(self)
+
+    def telemetry(self) -> RuntimeTelemetry:
+        """Counts and latencies of every kernel, and of the runtime, as they are now."""
+        from .telemetry import RuntimeTelemetry
+
+        totals = self._core.totals()
+        kernels = [kernel._core._telemetry() for kernel in list(self._kernels.values())]
+        return RuntimeTelemetry.from_core({**totals, "stats": totals["all"], "kernels": kernels})
 
     def close(self, timeout: float | None = 5.0) -> None:
         """Terminate every kernel, all at once and within `timeout` seconds. Idempotent; never hangs.

@@ -2,6 +2,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <string>
+
+#include "kernel_box.h"
 #include "python_handler.h"
 #include "timestamp.h"
 
@@ -9,20 +12,37 @@ namespace rk::py {
 
 namespace py = pybind11;
 
-Status reply_with(KernelContext& context, MessageObject* message, const LayoutObject& layout) {
-  const std::span<const std::byte> payload(message->payload, layout.layout->size);
-  return context.reply(layout.layout->type_id, payload, static_cast<std::uint8_t>(message->load_header().priority));
+Outgoing outgoing(const MessageObject& message, const LayoutObject& layout) {
+  const MessageHeader header = message.load_header();
+  Outgoing made;
+  made.type_id = layout.layout->type_id;
+  made.payload = {message.payload, layout.layout->size};
+  made.priority = header.priority;
+  return made;
 }
 
 void raise_not_sent(Status status, const char* what, std::uint32_t bytes) {
-  if (status == Status::kClosed) {
-    raise("KernelTerminatedError", "%s: the receiver is terminating or gone", what);
-  } else if (status == Status::kTooLarge) {
-    raise("MessageTooLargeError",
+  switch (status) {
+    case Status::kClosed:
+      raise("KernelTerminatedError", "%s: the receiver is terminating or gone", what);
+      return;
+    case Status::kTooLarge:
+      raise(
+          "MessageTooLargeError",
           "%s: the message has %u bytes, more than the receiver's slots hold: launch it with a larger max_message_size",
           what, bytes);
-  } else {
-    raise("RingFullError", "%s: the receiver's inbox is full", what);
+      return;
+    case Status::kUndeclared:
+      raise("UndeclaredTargetError",
+            "%s: no edge leads there: name the target in publishes_to= of the handler or of launch(), or use "
+            "rt.connect()",
+            what);
+      return;
+    case Status::kNoMemory:
+      raise("RingMemoryError", "%s: no memory for a ring to the receiver: choose a smaller capacity", what);
+      return;
+    default:
+      raise("RingFullError", "%s: the receiver's inbox is full", what);
   }
 }
 
@@ -60,19 +80,85 @@ void reply(ContextBox& box, const py::handle& object) {
   KernelContext& context = current(box);
   const LayoutObject* layout = nullptr;
   MessageObject* message = checked_message(object, &layout);
-  check(reply_with(context, message, *layout), "ctx.reply", layout->layout->size);
+  check(context.reply(outgoing(*message, *layout)), "ctx.reply", layout->layout->size);
 }
 
-void send(ContextBox& box, const py::object& target, const py::handle& object) {
+// Python code finds the address; it is asked again when target or class are others than the last time.
+Address resolved(ContextBox& box, const py::object& target, const py::handle& object, bool again,
+                 const std::optional<std::int64_t>& instance) {
+  const py::handle type(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())));
+  if (again || !box.last_target.is(target) || !box.last_class.is(type)) {
+    box.last_target = py::object();
+    box.last_word = box.resolve(target, type, instance).cast<std::uint64_t>();
+    box.last_class = py::reinterpret_borrow<py::object>(type);
+    box.last_target = target;
+  }
+  return Address{box.last_word};
+}
+
+Address at_instance(Address address, const std::optional<std::int64_t>& instance) {
+  if (address.kernel() == 0) return address;
+  if (!instance) return Address::make(address.node(), address.kernel(), KernelContext::kAnyInstance);
+  if (*instance < 0 || *instance >= KernelContext::kAnyInstance) {
+    raise("InvalidArgumentError", "instance: found %lld, need the index of an instance",
+          static_cast<long long>(*instance));
+    throw_set();
+  }
+  return Address::make(address.node(), address.kernel(), static_cast<std::uint32_t>(*instance));
+}
+
+void set_options(Outgoing& message, KernelContext& context, const std::optional<int>& priority,
+                 const std::optional<double>& deadline) {
+  if (priority && (*priority < 0 || *priority >= kPriorityCount)) {
+    raise("InvalidArgumentError", "priority: found %d, need 0 (LOW) to 3 (CRITICAL)", *priority);
+    throw_set();
+  }
+  if (priority) message.priority = static_cast<std::uint8_t>(*priority);
+  if (deadline && !parse_deadline(*deadline, context.now().time, &message.deadline)) throw_set();
+}
+
+void send(ContextBox& box, const py::object& target, const py::handle& object,
+          const std::optional<std::int64_t>& instance, const std::optional<int>& priority,
+          const std::optional<double>& deadline) {
   KernelContext& context = current(box);
   const LayoutObject* layout = nullptr;
   MessageObject* message = checked_message(object, &layout);
-  const auto word =
-      box.resolve(target, py::handle(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr())))).cast<std::uint64_t>();
-  const std::span<const std::byte> payload(message->payload, layout->layout->size);
-  check(context.send(Address{word}, layout->layout->type_id, payload,
-                     static_cast<std::uint8_t>(message->load_header().priority)),
-        "ctx.send", layout->layout->size);
+  Outgoing made = outgoing(*message, *layout);
+  set_options(made, context, priority, deadline);
+  Status status = context.send(at_instance(resolved(box, target, object, false, instance), instance), made);
+  if (status == Status::kClosed) {  // a kernel of this name may have been launched since, or there is no such instance
+    status = context.send(at_instance(resolved(box, target, object, true, instance), instance), made);
+  }
+  if (status == Status::kOk) return;
+  const std::string shown = py::repr(py::getattr(target, "name", target)).cast<std::string>();
+  check(status, ("ctx.send to " + shown).c_str(), layout->layout->size);
+}
+
+std::uint32_t publish(ContextBox& box, const std::string& topic, const py::handle& object, bool retain) {
+  KernelContext& context = current(box);
+  const LayoutObject* layout = nullptr;
+  MessageObject* message = checked_message(object, &layout);
+  return context.publish(topic, outgoing(*message, *layout), retain);
+}
+
+std::uint64_t free_slots(ContextBox& box, const py::object& target) {
+  KernelContext& context = current(box);
+  const Address to{box.resolve(target, py::none(), py::none()).cast<std::uint64_t>()};
+  return context.free_slots(at_instance(to, std::nullopt));
+}
+
+void update_clock(ContextBox& box, const HlcTimestamp& stamp) {
+  if (current(box).update_clock(stamp.time) == HlcUpdate::kMerged) return;
+  raise("ClockSkewError", "the timestamp is further ahead of this clock than max_drift allows");
+  throw_set();
+}
+
+void report_error(ContextBox& box, std::int64_t code) {
+  if (code < 1 || code > 0xFFFFFFFFll) {
+    raise("InvalidArgumentError", "code: found %lld, need 1 to 2**32 - 1", static_cast<long long>(code));
+    throw_set();
+  }
+  current(box).report_error(static_cast<std::uint32_t>(code));
 }
 
 }  // namespace
@@ -83,8 +169,20 @@ void bind_context(py::module_& module) {
   const auto nothing = [](ContextBox&) {};
   py::class_<ContextBox>(module, "Context", "What a handler can do; valid until it returns.")
       .def("reply", &reply, py::arg("message"), "Answer the message in hand; its sender gets it.")
-      .def("send", &send, py::arg("target"), py::arg("message"),
-           "Send to a kernel, by name or handle, also to oneself; or to \"host\", where receive() takes it.")
+      .def("send", &send, py::arg("target"), py::arg("message"), py::kw_only(), py::arg("instance") = py::none(),
+           py::arg("priority") = py::none(), py::arg("deadline") = py::none(),
+           "Send to a declared kernel, by name or handle, also to oneself; or to \"host\", where receive() takes it. "
+           "Raises UndeclaredTargetError, UnknownKernelError, WrongMessageError, RingFullError, KernelTerminatedError.")
+      .def("publish", &publish, py::arg("topic"), py::arg("message"), py::arg("retain") = false,
+           "Send to all subscribers of a topic; returns how many got it. Raises TopicError.")
+      .def(
+          "pending", [](ContextBox& b) { return current(b).pending(); }, "Messages that wait in the own inbox.")
+      .def("free_slots", &free_slots, py::arg("target"),
+           "Messages that can be sent to `target` before its ring is full.")
+      .def("update_clock", &update_clock, py::arg("timestamp"), "Merge a timestamp. Raises ClockSkewError.")
+      .def("report_error", &report_error, py::arg("code"), "Count an error and keep its code; the message is handled.")
+      .def(
+          "fence", [](ContextBox&, const std::string&) {}, py::arg("scope") = "block")
       .def(
           "now", [](ContextBox& b) { return current(b).now(); }, "The hybrid logical time; stamps nothing.")
       .def(

@@ -63,7 +63,7 @@ int set_entry(PyObject* self, PyObject* value, void* closure) {
 
 PyObject* get_timestamp(PyObject* self, void*) {
   const MessageHeader header = reinterpret_cast<HeaderObject*>(self)->message->load_header();
-  return make_timestamp(HlcTimestamp{header.hlc, Address{header.source}.node(), Address{header.source}.kernel()});
+  return make_timestamp(HlcTimestamp{header.hlc, Address{header.source}.node(), Address{header.source}.shard()});
 }
 
 PyObject* header_repr(PyObject* self) {

@@ -1,4 +1,4 @@
-// Runtime and Kernel in Python: everything that is not hot.
+// Kernel in Python: everything that is not hot.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -10,8 +10,6 @@
 namespace rk::py {
 
 namespace py = pybind11;
-
-namespace {
 
 py::dict& message_types() {
   static auto* types = new py::dict;  // never destroyed: the interpreter may be gone first
@@ -28,13 +26,6 @@ RuntimeBox& checked(RuntimeBox& box) {
   return box;
 }
 
-// To read is harmless in any process.
-template <class Box>
-Box& readable(Box& box) {
-  if (!box.check_initialised()) throw py::error_already_set();
-  return box;
-}
-
 // Called without the GIL while a move waits.
 void poll_signals() {
   const py::gil_scoped_acquire gil;
@@ -47,18 +38,35 @@ std::uint64_t deadline_from(const py::object& timeout) {
   return deadline;
 }
 
+namespace {
+
+// To read is harmless in any process.
+template <class Box>
+Box& readable(Box& box) {
+  if (!box.check_initialised()) throw py::error_already_set();
+  return box;
+}
+
 using Move = void (Kernel::*)(std::uint64_t, const Kernel::Poll&);
 
 void make_move(KernelBox& box, const py::object& timeout, Move move) {
   const std::uint64_t deadline = deadline_from(timeout);
   Kernel& kernel = *checked(box).kernel;
   if (!may_wait_for(box, "a change of state")) throw py::error_already_set();
+  Scheduler::about_to_block();
   const py::gil_scoped_release release;
   (kernel.*move)(deadline, Kernel::Poll(&poll_signals));
 }
 
+void activate(KernelBox& box, const py::object& timeout) {
+  const std::uint64_t deadline = deadline_from(timeout);
+  Kernel& kernel = *checked(box).kernel;
+  const py::gil_scoped_release release;
+  box.runtime->activate(kernel, deadline, Kernel::Poll(&poll_signals));
+}
+
 std::uint64_t send_rows(KernelBox& box, const py::type& type, const py::buffer& rows, std::uint64_t count,
-                        std::optional<double> timeout) {
+                        std::optional<double> timeout, std::optional<std::uint32_t> instance, int priority) {
   checked(box);
   if (!may_wait_for(box, "send_many")) throw py::error_already_set();
   const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type.ptr()));
@@ -67,21 +75,27 @@ std::uint64_t send_rows(KernelBox& box, const py::type& type, const py::buffer& 
   const auto* bytes = static_cast<const std::byte*>(info.ptr);
   MessageHeader like{};
   like.version = kMessageVersion;
-  like.priority = kPriorityNormal;
+  like.priority = static_cast<u8>(priority);
   like.type_id = layout->layout->type_id;
   like.payload_size = layout->layout->size;
   const std::uint64_t deadline = timeout ? deadline_from(py::float_(*timeout)) : 0;
   std::uint64_t sent = 0;
   for (;;) {
-    if (box.kernel->closed_for_sending())
-      throw Error("KernelTerminatedError", "kernel '" + box.kernel->name() + "' is " + to_string(box.kernel->state()));
+    if (box.kernel->closed_for_sending()) {
+      raise_gone(box);
+      throw py::error_already_set();
+    }
     {
       const py::gil_scoped_release release;
-      sent += box.kernel->send_many(like, bytes + sent * like.payload_size, count - sent);
+      sent += box.kernel->send_many(like, bytes + sent * like.payload_size, count - sent, instance);
     }
     if (sent == count || deadline == 0) return sent;
-    const int waited =
-        wait_interruptibly(deadline, [&](std::uint64_t slice) { return box.kernel->wait_for_room(slice); });
+    const std::uint32_t full = instance.value_or(0);  // with several, any of them: the next look will tell
+    const int waited = wait_interruptibly(deadline, [&](std::uint64_t slice) {
+      const std::uint64_t soon = HostAtomics::monotonic_ns() + 1'000'000;
+      const bool one = instance || box.kernel->instances() == 1;
+      return box.kernel->wait_for_room(full, like.priority, one ? slice : std::min(slice, soon)) || !one;
+    });
     if (waited < 0) throw py::error_already_set();
     if (waited == 0) return sent;
   }
@@ -99,72 +113,69 @@ py::object receive_rows(KernelBox& box, std::uint64_t max, const py::object& tim
   if (first.empty() && (got == 0 || !box.kernel->receive(0, &first, 0))) return py::none();
   std::string payloads;
   const MessageHeader header = header_of(first);
+  if (!check_size(header)) throw py::error_already_set();
   {
     const py::gil_scoped_release release;
     payloads.assign(reinterpret_cast<const char*>(first.data()) + sizeof(MessageHeader), header.payload_size);
-    box.kernel->receive_more(header.type_id, max - 1, [&](const std::byte* payload, std::size_t size) {
-      payloads.append(reinterpret_cast<const char*>(payload), size);
-    });
+    box.kernel->receive_more(header.type_id, header.payload_size, max - 1,
+                             [&](const std::byte* payload, std::size_t size) {
+                               payloads.append(reinterpret_cast<const char*>(payload), size);
+                             });
   }
   return py::make_tuple(header.type_id, py::bytes(payloads));
 }
 
-py::dict stats_dict(const RingStats& s) {
+py::dict histogram_dict(const HistogramCopy& copy) {
   using namespace pybind11::literals;
-  return py::dict("accepted"_a = s.accepted, "delivered"_a = s.delivered, "dropped"_a = s.dropped,
-                  "dead_lettered"_a = s.dead_lettered, "in_flight"_a = s.in_flight, "high_water"_a = s.high_water);
+  static py::object* edges = [] {  // never destroyed: the interpreter may be gone first
+    py::array_t<std::uint64_t> made(HistogramCopy::kBuckets + 1);
+    for (std::size_t i = 0; i <= HistogramCopy::kBuckets; ++i) made.mutable_at(i) = HistogramCopy::lower_edge(i);
+    made.attr("flags").attr("writeable") = false;
+    return new py::object(made);
+  }();
+  return py::dict("counts"_a = py::array_t<std::uint64_t>(HistogramCopy::kBuckets, copy.counts.data()),
+                  "count"_a = copy.count, "sum"_a = copy.sum, "min"_a = copy.min, "max"_a = copy.max,
+                  "edges"_a = *edges);
 }
 
-py::dict telemetry_dict(const TelemetryBlock& block) {
-  py::dict result;
-#define RK_TELEMETRY_ENTRY(S, type, name, offset) result[#name] = block.name;
-  RK_TELEMETRY_BLOCK_FIELDS(RK_TELEMETRY_ENTRY)
-#undef RK_TELEMETRY_ENTRY
-  return result;
+py::dict telemetry_dict(KernelBox& box, std::optional<std::uint32_t> instance) {
+  using namespace pybind11::literals;
+  const Kernel& kernel = *readable(box).kernel;
+  const KernelTelemetry t = [&] {
+    const py::gil_scoped_release release;  // to add up a hundred thousand instances takes a while
+    return kernel.telemetry(instance);
+  }();
+  return py::dict("name"_a = box.kernel->name(), "instances"_a = box.kernel->instances(), "processed"_a = t.processed,
+                  "failed"_a = t.failed + t.refused, "dropped"_a = t.inbox.dropped, "expired"_a = t.expired,
+                  "restarts"_a = t.restarts, "accepted"_a = t.inbox.accepted, "in_flight"_a = t.inbox.in_flight,
+                  "high_water"_a = t.inbox.high_water, "dead_lettered"_a = t.inbox.dead_lettered,
+                  "sent_to_host"_a = t.outbox.accepted, "errors_reported"_a = t.reported, "last_error"_a = t.last_error,
+                  "handler"_a = histogram_dict(t.handler), "queueing"_a = histogram_dict(t.queueing));
 }
 
-KernelBox launch(RuntimeBox& box, const std::string& name, py::object callable, py::object state,
-                 const std::vector<py::type>& accepts, std::uint64_t capacity, std::uint32_t max_payload,
-                 std::uint32_t max_failures, double failure_window, py::object on_error, py::object resolve) {
-  checked(box);
-  auto handler = std::make_shared<PythonHandler>(std::move(callable), std::move(state), accepts, std::move(on_error),
-                                                 std::move(resolve));
-  KernelOptions options;
-  options.name = name;
-  options.capacity = capacity;
-  options.max_payload = max_payload;
-  options.max_failures = max_failures;
-  options.failure_window_ns = static_cast<std::uint64_t>(failure_window * 1e9);
-  try {
-    const py::gil_scoped_release release;
-    std::shared_ptr<Kernel> kernel = box.runtime->launch(handler, options);
-    return KernelBox(box.runtime, std::move(kernel), std::move(handler));
-  } catch (const HostRing::GeometryFailure& failure) {
-    if (failure.error == GeometryError::kCapacityNotPowerOfTwo) {
-      raise("CapacityError", "capacity: found %llu, need a power of two, such as 1024",
-            static_cast<unsigned long long>(capacity));
-    } else {
-      raise("RingMemoryError", "%llu messages of %u bytes are more than a ring can have",
-            static_cast<unsigned long long>(capacity), max_payload);
-    }
-  } catch (const std::bad_alloc&) {
-    raise("RingMemoryError", "no memory for %llu messages of %u bytes: choose a smaller capacity",
-          static_cast<unsigned long long>(capacity), max_payload);
-  }
-  throw py::error_already_set();
+py::object state_object(KernelBox& box, std::uint32_t instance) {
+  readable(box);
+  if (instance >= box.kernel->instances()) throw py::index_error("no such instance");
+  if (box.python) return box.python->state(instance);
+  const std::span<std::byte> bytes = box.native->state_of(instance);
+  if (bytes.empty()) return py::none();
+  auto* type = reinterpret_cast<PyTypeObject*>(box.native_state.ptr());
+  // The view keeps the handler whose bytes it shows.
+  const py::capsule owner(new std::shared_ptr<NativeHandler>(box.native),
+                          [](void* held) { delete static_cast<std::shared_ptr<NativeHandler>*>(held); });
+  return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(new_view(type, bytes.data(), owner.ptr())));
 }
 
-RuntimeBox make_runtime(const std::string& backend, std::uint32_t node_id, double max_drift) {
-  if (backend != "cpu") throw Error("BackendUnavailableError", "backend '" + backend + "' is not part of this build");
-  const auto drift = static_cast<std::uint64_t>(max_drift * 4294967296.0);
-  return RuntimeBox(std::make_shared<Runtime>(std::shared_ptr<Backend>(make_cpu_backend()), node_id, drift));
-}
-
-std::vector<std::string> close_runtime(RuntimeBox& box, const py::object& timeout) {
+py::bytes snapshot(KernelBox& box, const py::object& timeout) {
   const std::uint64_t deadline = deadline_from(timeout);
-  Runtime& runtime = *checked(box).runtime;
-  const py::gil_scoped_release release;
-  return runtime.close(deadline, Kernel::Poll(&poll_signals));
+  Kernel& kernel = *checked(box).kernel;
+  if (!may_wait_for(box, "snapshot")) throw py::error_already_set();
+  std::vector<std::byte> bytes;
+  {
+    const py::gil_scoped_release release;
+    bytes = encode(kernel.snapshot(deadline, Kernel::Poll(&poll_signals)));
+  }
+  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
 void translate_errors(std::exception_ptr error) {
@@ -177,10 +188,7 @@ void translate_errors(std::exception_ptr error) {
 
 void bind_kernel_class(py::module_& module) {
   py::class_<KernelBox> kernel(module, "Kernel");
-  kernel
-      .def(
-          "activate", [](KernelBox& b, const py::object& t) { make_move(b, t, &Kernel::activate); },
-          py::arg("timeout") = 5.0)
+  kernel.def("activate", &activate, py::arg("timeout") = 5.0)
       .def(
           "deactivate", [](KernelBox& b, const py::object& t) { make_move(b, t, &Kernel::deactivate); },
           py::arg("timeout") = 5.0, "Pause: returns when the handler rests; state and waiting messages stay.")
@@ -190,19 +198,25 @@ void bind_kernel_class(py::module_& module) {
           "Drain, then stop, within `timeout` seconds. Raises KernelHungError when a handler does not return.")
       .def("_send_rows", &send_rows)
       .def("_receive_rows", &receive_rows)
+      .def("_snapshot", &snapshot)
       .def("_stats", [](KernelBox& b) { return stats_dict(readable(b).kernel->inbox_stats()); })
       .def("_outbox_stats", [](KernelBox& b) { return stats_dict(readable(b).kernel->outbox_stats()); })
-      .def("_telemetry", [](KernelBox& b) { return telemetry_dict(readable(b).kernel->telemetry()); })
+      .def("_telemetry", &telemetry_dict, py::arg("instance") = py::none())
+      .def("_state_object", &state_object)
+      .def("_generation", [](KernelBox& b, std::uint32_t i) { return readable(b).kernel->generation(i); })
       .def_property_readonly("name", [](KernelBox& b) { return readable(b).kernel->name(); })
       .def_property_readonly("address", [](KernelBox& b) { return readable(b).kernel->address().word; })
       .def_property_readonly("capacity", [](KernelBox& b) { return readable(b).kernel->options().capacity; })
+      .def_property_readonly("instances", [](KernelBox& b) { return readable(b).kernel->instances(); })
       .def_property_readonly("error_count", [](KernelBox& b) { return readable(b).kernel->error_count(); })
+      .def_property_readonly("restarts", [](KernelBox& b) { return readable(b).kernel->restarts(); })
+      .def_property_readonly("hung", [](KernelBox& b) { return readable(b).kernel->hung(); })
+      .def_property_readonly("busy", [](KernelBox& b) { return readable(b).kernel->busy(); })
       .def_property_readonly(
-          "last_error", [](KernelBox& b) { return readable(b).handler->last_error(); },
+          "last_error",
+          [](KernelBox& b) { return readable(b).python ? py::object(b.python->last_error()) : py::object(py::none()); },
           "The newest exception of the handler, with its traceback; None.")
-      .def_property_readonly("state_object", [](KernelBox& b) { return readable(b).handler->state(); })
-      .def_property_readonly("accepts",
-                             [](KernelBox& b) { return py::tuple(py::cast(readable(b).handler->accepted_types())); })
+      .def_property_readonly("accepts", [](KernelBox& b) { return py::tuple(py::cast(readable(b).accepts)); })
       .def_property_readonly("backend", [](KernelBox& b) { return readable(b).kernel->backend().name(); })
       .def_property_readonly(
           "mode",
@@ -212,6 +226,12 @@ void bind_kernel_class(py::module_& module) {
 }
 
 }  // namespace
+
+py::dict stats_dict(const RingStats& s) {
+  using namespace pybind11::literals;
+  return py::dict("accepted"_a = s.accepted, "delivered"_a = s.delivered, "dropped"_a = s.dropped,
+                  "dead_lettered"_a = s.dead_lettered, "in_flight"_a = s.in_flight, "high_water"_a = s.high_water);
+}
 
 KernelBox* kernel_box(PyObject* self) {
   auto* box = static_cast<KernelBox*>(reinterpret_cast<py::detail::instance*>(self)->simple_value_holder[0]);
@@ -223,7 +243,7 @@ KernelBox* kernel_box(PyObject* self) {
 }
 
 bool may_wait_for(const KernelBox& box, const char* verb) {
-  if (!box.handler->runs_here()) return true;
+  if (!box.python || !box.python->runs_here()) return true;
   raise("ContextError",
         "%s: the handler of kernel '%s' would wait for itself; use ctx.reply, ctx.send or "
         "ctx.request_termination",
@@ -231,18 +251,43 @@ bool may_wait_for(const KernelBox& box, const char* verb) {
   return false;
 }
 
-PyObject* message_from(const Frame& frame) {
-  const MessageHeader header = header_of(frame);
+namespace {
+
+// The class of a message and its layout; nullptr with an error set when it is unknown, or the payload has another size.
+const LayoutObject* layout_for(const MessageHeader& header, PyTypeObject** type) {
   PyObject* id = PyLong_FromUnsignedLong(header.type_id);
   if (id == nullptr) return nullptr;
-  PyObject* type = PyDict_GetItemWithError(message_types().ptr(), id);
+  *type = reinterpret_cast<PyTypeObject*>(PyDict_GetItemWithError(message_types().ptr(), id));
   Py_DECREF(id);
-  if (type == nullptr) return raise("WrongMessageError", "no message class has the type id 0x%08x", header.type_id);
-  const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type));
+  if (*type == nullptr) {
+    raise("WrongMessageError", "no message class has the type id 0x%08x", header.type_id);
+    return nullptr;
+  }
+  const LayoutObject* layout = layout_of(*type);
+  if (layout == nullptr || layout->layout->size == header.payload_size) return layout;
+  raise("InvalidMessageError", "%s: found %u bytes, need %u", (*type)->tp_name, header.payload_size,
+        layout->layout->size);
+  return nullptr;
+}
+
+}  // namespace
+
+bool check_size(const MessageHeader& header) {
+  PyTypeObject* type = nullptr;
+  return layout_for(header, &type) != nullptr;
+}
+
+PyObject* message_from(const MessageHeader& header, const std::byte* payload) {
+  PyTypeObject* type = nullptr;
+  const LayoutObject* layout = layout_for(header, &type);
   if (layout == nullptr) return nullptr;
-  MessageObject* message = new_message(reinterpret_cast<PyTypeObject*>(type), *layout, frame.data() + sizeof(header));
+  MessageObject* message = new_message(type, *layout, payload);
   if (message != nullptr) message->store_header(header);
   return reinterpret_cast<PyObject*>(message);
+}
+
+PyObject* message_from(const Frame& frame) {
+  return message_from(header_of(frame), frame.data() + sizeof(MessageHeader));
 }
 
 void bind_kernels(py::module_& module) {
@@ -250,20 +295,8 @@ void bind_kernels(py::module_& module) {
   py::register_exception_translator(translate_errors);
   module.attr("message_types") = message_types();
   bind_kernel_class(module);
-  py::class_<RuntimeBox>(module, "Runtime")
-      .def(py::init(&make_runtime), py::arg("backend"), py::arg("node_id"), py::arg("max_drift"))
-      .def("launch", &launch)
-      .def("close", &close_runtime)
-      .def("find",
-           [](RuntimeBox& b, const std::string& name) -> std::optional<std::uint64_t> {
-             const auto kernel = checked(b).runtime->find(name);
-             return kernel ? std::optional(kernel->address().word) : std::nullopt;
-           })
-      .def("now", [](RuntimeBox& b) { return checked(b).runtime->clock().now(); })
-      .def("tick", [](RuntimeBox& b) { return checked(b).runtime->clock().tick(); })
-      .def("description", [](RuntimeBox& b) { return readable(b).runtime->backend().description(); })
-      .def_property_readonly("closed", [](RuntimeBox& b) { return readable(b).runtime->closed(); })
-      .def_property_readonly("backend", [](RuntimeBox& b) { return readable(b).runtime->backend().name(); });
+  bind_operations(module);
+  bind_runtime(module);
 }
 
 }  // namespace rk::py

@@ -1,38 +1,58 @@
 // send, try_send, receive and call as plain C functions.
 #include <pybind11/pybind11.h>
 
+#include <cstdio>
+#include <cstring>
+#include <string>
+
 #include "kernel_box.h"
 #include "ring_box.h"
 
 namespace rk::py {
+
 namespace {
 
 constexpr std::uint64_t kDefaultTimeoutNs = 5'000'000'000;  // of send and call
 
-PyObject* raise_gone(KernelBox& box) {
-  const KernelState state = box.kernel->state();
+}  // namespace
+
+PyObject* raise_gone(const KernelBox& box) {
+  const Kernel& kernel = *box.kernel;
+  const KernelState state = kernel.state();
+  if (kernel.hung()) {
+    const StuckHandler stuck = kernel.stuck();
+    if (stuck.busy_ns == 0) {
+      return raise("KernelFailedError", "kernel '%s' was given up: its handler did not return", kernel.name().c_str());
+    }
+    char seconds[32];
+    std::snprintf(seconds, sizeof(seconds), "%.3f", static_cast<double>(stuck.busy_ns) / 1e9);
+    return raise("KernelHungError",
+                 "kernel '%s' hangs: the handler of instance %u has been in message %llu (type 0x%08x) for %s s",
+                 kernel.name().c_str(), stuck.instance, static_cast<unsigned long long>(stuck.message_id),
+                 stuck.message_type, seconds);
+  }
   if (state != KernelState::kFailed) {
-    return raise("KernelTerminatedError", "kernel '%s' is %s", box.kernel->name().c_str(), to_string(state));
+    return raise("KernelTerminatedError", "kernel '%s' is %s", kernel.name().c_str(), to_string(state));
   }
-  if (box.kernel->hung()) {
-    return raise("KernelFailedError", "kernel '%s' was given up: its handler did not return",
-                 box.kernel->name().c_str());
+  if (kernel.options().supervisor != 0) {
+    raise("KernelFailedError", "kernel '%s' failed: its supervisor gave up", kernel.name().c_str());
+  } else {
+    raise("KernelFailedError", "kernel '%s' failed: its handler raised more than %u times within the window",
+          kernel.name().c_str(), kernel.options().max_failures);
   }
-  raise("KernelFailedError", "kernel '%s' failed: its handler raised more than %u times within the window",
-        box.kernel->name().c_str(), box.kernel->options().max_failures);
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
   PyErr_Fetch(&type, &value, &traceback);
   PyErr_NormalizeException(&type, &value, &traceback);
-  if (value != nullptr && !box.handler->last_error().is_none()) {
-    PyException_SetCause(value, pybind11::object(box.handler->last_error()).release().ptr());
+  if (value != nullptr && box.python && !box.python->last_error().is_none()) {
+    PyException_SetCause(value, pybind11::object(box.python->last_error()).release().ptr());
   }
   PyErr_Restore(type, value, traceback);
   return nullptr;
 }
 
-// The header for `object` with a new message id; also left in the object. False with an error set.
-bool prepare(KernelBox& box, PyObject* object, std::uint8_t flags, MessageHeader* header) {
-  if (!box.handler->accepts(Py_TYPE(object))) {
+bool prepare(const KernelBox& box, PyObject* object, std::uint8_t flags, const SendOptions& options,
+             MessageHeader* header) {
+  if (!box.takes(Py_TYPE(object))) {
     raise("WrongMessageError", "kernel '%s' does not accept %s: see kernel.accepts", box.kernel->name().c_str(),
           Py_TYPE(object)->tp_name);
     return false;
@@ -47,48 +67,157 @@ bool prepare(KernelBox& box, PyObject* object, std::uint8_t flags, MessageHeader
   header->crc32c = 0;
   header->type_id = layout->layout->type_id;
   header->payload_size = layout->layout->size;
-  header->message_id = box.kernel->next_message_id();
+  header->message_id = options.message_id != 0 ? options.message_id : box.kernel->next_message_id();
+  if (options.priority >= 0) header->priority = static_cast<u8>(options.priority);
+  if (options.deadline != 0) header->deadline = options.deadline;
   return true;
 }
 
+bool parse_deadline(double seconds, std::uint64_t now_ntp64, std::uint64_t* deadline) {
+  if (!(seconds >= 0) || seconds > 2e9) {
+    PyObject* shown = PyFloat_FromDouble(seconds);
+    raise("InvalidArgumentError", "deadline: found %R, need seconds from now, from 0", shown);
+    Py_XDECREF(shown);
+    return false;
+  }
+  *deadline = now_ntp64 + static_cast<std::uint64_t>(seconds * 4294967296.0);
+  return true;
+}
+
+namespace {
+
+bool take_number(PyObject* value, const char* name, unsigned long long max, const char* need, unsigned long long* out) {
+  PyObject* index = PyNumber_Index(value);
+  const unsigned long long found = index != nullptr ? PyLong_AsUnsignedLongLong(index) : 0;
+  Py_XDECREF(index);
+  if (PyErr_Occurred() == nullptr && found <= max) {
+    *out = found;
+    return true;
+  }
+  PyErr_Clear();
+  raise("InvalidArgumentError", "%s: found %R, need %s", name, value, need);
+  return false;
+}
+
+bool take_option(const KernelBox& box, const char* name, PyObject* value, SendOptions* options) {
+  unsigned long long number = 0;
+  if (std::strcmp(name, "timeout") == 0) {
+    options->timeout = value;
+    return true;
+  }
+  if (value == Py_None) return true;
+  if (std::strcmp(name, "instance") == 0) {
+    if (!take_number(value, name, box.kernel->instances() - 1, "the index of an instance", &number)) return false;
+    options->instance = static_cast<std::int64_t>(number);
+    return true;
+  }
+  if (std::strcmp(name, "priority") == 0) {
+    if (!take_number(value, name, kPriorityCount - 1, "0 (LOW) to 3 (CRITICAL)", &number)) return false;
+    options->priority = static_cast<int>(number);
+    return true;
+  }
+  if (std::strcmp(name, "message_id") == 0) {
+    constexpr const char* kNeed = "an int from 1 to 2**63 - 1 (ids from 2**63 on are the runtime's)";
+    if (!take_number(value, name, kOwnMessageIds - 1, kNeed, &number)) return false;
+    if (number == 0) return raise("InvalidArgumentError", "message_id: found 0, need %s", kNeed), false;
+    options->message_id = number;
+    return true;
+  }
+  const double seconds = PyFloat_AsDouble(value);
+  if (PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    return raise("InvalidArgumentError", "deadline: found %R, need seconds from now", value), false;
+  }
+  return parse_deadline(seconds, box.runtime->clock().physical(), &options->deadline);
+}
+
+}  // namespace
+
+// message, then `timeout` by place where `allowed` has it, the rest by name. `allowed`: names between spaces.
+bool parse_send(const KernelBox& box, PyObject* const* args, Py_ssize_t count, PyObject* names, const char* allowed,
+                SendOptions* options) {
+  const bool timeout_by_place = std::strstr(allowed, " timeout ") != nullptr;
+  if (count < 1 || count > (timeout_by_place ? 2 : 1)) {
+    PyErr_Format(PyExc_TypeError, "found %zd positional arguments, need a message%s", count,
+                 timeout_by_place ? " and perhaps a timeout" : "");
+    return false;
+  }
+  if (count == 2) options->timeout = args[1];
+  const Py_ssize_t named = names != nullptr ? PyTuple_GET_SIZE(names) : 0;
+  for (Py_ssize_t i = 0; i < named; ++i) {
+    const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i));
+    if (name == nullptr) return false;
+    const std::string wanted = std::string(" ") + name + " ";
+    if (std::strstr(allowed, wanted.c_str()) == nullptr || (count == 2 && std::strcmp(name, "timeout") == 0)) {
+      PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%s'", name);
+      return false;
+    }
+    if (!take_option(box, name, args[count + i], options)) return false;
+  }
+  return true;
+}
+
+std::uint32_t instance_for(const KernelBox& box, const SendOptions& options, const MessageHeader& header,
+                           const MessageObject& message) {
+  if (options.instance >= 0) return static_cast<std::uint32_t>(options.instance);
+  return box.kernel->choose_instance(header.type_id, {message.payload, header.payload_size});
+}
+
+namespace {
+
 // 1: sent, 0: full until the deadline (0: at once), -1: error set.
-int send_until(KernelBox& box, MessageObject* message, MessageHeader& header, std::uint64_t deadline) {
+int send_until(KernelBox& box, MessageObject* message, MessageHeader& header, std::uint32_t instance,
+               std::uint64_t deadline) {
   for (;;) {
-    const Status status = box.kernel->try_send(header, message->payload);
+    const Status status = box.kernel->try_send(header, message->payload, instance);
     if (status == Status::kOk) {
       message->store_header(header);
       return 1;
     }
     if (status == Status::kClosed) return raise_gone(box), -1;
+    if (status != Status::kFull) {
+      return raise("RingMemoryError", "kernel '%s': no memory for a ring of this sender", box.kernel->name().c_str()),
+             -1;
+    }
     if (deadline == 0) return 0;
-    const int waited =
-        wait_interruptibly(deadline, [&](std::uint64_t slice) { return box.kernel->wait_for_room(slice); });
+    Scheduler::about_to_block();
+    const int waited = wait_interruptibly(
+        deadline, [&](std::uint64_t slice) { return box.kernel->wait_for_room(instance, header.priority, slice); });
     if (waited <= 0) return waited;
   }
 }
 
-PyObject* try_send(PyObject* self, PyObject* object) {
+PyObject* try_send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   KernelBox* box = kernel_box(self);
+  SendOptions options;
   MessageHeader header;
-  if (box == nullptr || !prepare(*box, object, 0, &header)) return nullptr;
-  const int sent = send_until(*box, reinterpret_cast<MessageObject*>(object), header, 0);
+  if (box == nullptr || !parse_send(*box, args, count, names, " instance priority deadline message_id ", &options) ||
+      !prepare(*box, args[0], 0, options, &header)) {
+    return nullptr;
+  }
+  auto* message = reinterpret_cast<MessageObject*>(args[0]);
+  const int sent = send_until(*box, message, header, instance_for(*box, options, header, *message), 0);
   return sent < 0 ? nullptr : PyBool_FromLong(sent);
 }
 
 PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   KernelBox* box = kernel_box(self);
-  PyObject* timeout = nullptr;
+  SendOptions options;
   MessageHeader header;
-  if (box == nullptr || !parse_call(1, args, count, names, &timeout)) return nullptr;
+  if (box == nullptr ||
+      !parse_send(*box, args, count, names, " timeout instance priority deadline message_id ", &options)) {
+    return nullptr;
+  }
   std::uint64_t deadline = 0;
-  if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
-  if (!prepare(*box, args[0], 0, &header)) return nullptr;
+  if (options.timeout != nullptr && !parse_timeout(options.timeout, &deadline)) return nullptr;
+  if (!prepare(*box, args[0], 0, options, &header)) return nullptr;
   auto* message = reinterpret_cast<MessageObject*>(args[0]);
-  int sent = send_until(*box, message, header, 0);
+  const std::uint32_t instance = instance_for(*box, options, header, *message);
+  int sent = send_until(*box, message, header, instance, 0);
   if (sent == 0) {
     if (!may_wait_for(*box, "send")) return nullptr;
-    if (timeout == nullptr) deadline = HostAtomics::monotonic_ns() + kDefaultTimeoutNs;
-    sent = send_until(*box, message, header, deadline);
+    if (options.timeout == nullptr) deadline = HostAtomics::monotonic_ns() + kDefaultTimeoutNs;
+    sent = send_until(*box, message, header, instance, deadline);
   }
   if (sent < 0) return nullptr;
   if (sent == 0) return raise("RingTimeoutError", "the inbox of kernel '%s' stayed full", box->kernel->name().c_str());
@@ -97,6 +226,7 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
 
 // 1: `frame` is filled, 0: none until the deadline, -1: error set.
 int receive_until(KernelBox& box, std::uint64_t id, Frame* frame, std::uint64_t deadline) {
+  Scheduler::about_to_block();
   const int got = wait_interruptibly(deadline, [&](std::uint64_t slice) {
     // Two looks: the kernel may have ended after the first, and what it sent before is still there.
     return box.kernel->receive(id, frame, slice) || box.kernel->silent();
@@ -120,8 +250,12 @@ PyObject* receive(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
   return message_from(frame);
 }
 
-PyObject* raise_handler_error(KernelBox& box, std::uint64_t message_id) {
-  const pybind11::object cause = box.handler->take_error(message_id);
+PyObject* raise_handler_error(const KernelBox& box, std::uint64_t message_id) {
+  if (!box.python) {
+    return raise("HandlerError", "the handler of kernel '%s' failed: %s", box.kernel->name().c_str(),
+                 box.native->take_error(message_id).c_str());
+  }
+  const pybind11::object cause = box.python->take_error(message_id);
   PyObject* shown = PyObject_Repr(cause.ptr());
   if (shown == nullptr) {  // an exception that cannot even be shown
     PyErr_Clear();
@@ -137,20 +271,42 @@ PyObject* raise_handler_error(KernelBox& box, std::uint64_t message_id) {
   return nullptr;
 }
 
+}  // namespace
+
+PyObject* raise_error_reply(const KernelBox& box, const MessageHeader& header, const std::byte* payload) {
+  std::uint32_t code = 0;
+  if (header.payload_size >= sizeof(code)) std::memcpy(&code, payload, sizeof(code));
+  if (code == static_cast<std::uint32_t>(DeadLetterReason::kExpired)) {
+    return raise("DeadlineExpiredError", "kernel '%s': the message's deadline passed before a handler began",
+                 box.kernel->name().c_str());
+  }
+  if (code == kAnswerDuplicate) {
+    return raise("InvalidArgumentError", "message_id: found %llu, which kernel '%s' has seen: need another, or none",
+                 static_cast<unsigned long long>(header.correlation_id), box.kernel->name().c_str());
+  }
+  return raise_handler_error(box, header.correlation_id);
+}
+
+namespace {
+
 // Sends and waits in one stretch without the GIL, so that the worker finds it free.
-int call_until(KernelBox& box, MessageObject* message, MessageHeader& header, Frame* frame, std::uint64_t deadline) {
-  bool sent = false;
+int call_until(KernelBox& box, MessageObject* message, MessageHeader& header, std::uint32_t instance, Frame* frame,
+               std::uint64_t deadline) {
+  bool sent = false, no_memory = false;
+  Scheduler::about_to_block();
   const int got = wait_interruptibly(deadline, [&](std::uint64_t slice) {
     while (!sent) {
-      const Status status = box.kernel->try_send(header, message->payload);
+      const Status status = box.kernel->try_send(header, message->payload, instance);
       sent = status == Status::kOk;
-      if (status == Status::kClosed) return true;
-      if (!sent && !box.kernel->wait_for_room(slice)) return false;
+      no_memory = status == Status::kNoMemory;
+      if (status == Status::kClosed || no_memory) return true;
+      if (!sent && !box.kernel->wait_for_room(instance, header.priority, slice)) return false;
     }
     return box.kernel->receive(header.message_id, frame, slice) || box.kernel->silent();
   });
   if (got <= 0) return got;
   if (!frame->empty() || (sent && box.kernel->receive(header.message_id, frame, 0))) return 1;
+  if (no_memory) return raise("RingMemoryError", "kernel '%s': no memory for a ring", box.kernel->name().c_str()), -1;
   return raise_gone(box), -1;
 }
 
@@ -161,25 +317,30 @@ PyObject* default_timeout() {
 
 PyObject* call(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
   KernelBox* box = kernel_box(self);
-  PyObject* timeout = nullptr;
-  std::uint64_t deadline = HostAtomics::monotonic_ns() + kDefaultTimeoutNs;
+  SendOptions options;
   MessageHeader header;
-  if (box == nullptr || !parse_call(1, args, count, names, &timeout)) return nullptr;
-  if (timeout != nullptr && !parse_timeout(timeout, &deadline)) return nullptr;
-  if (!may_wait_for(*box, "call") || !prepare(*box, args[0], kFlagWantsReply, &header)) return nullptr;
+  if (box == nullptr || !parse_send(*box, args, count, names, " timeout instance priority deadline ", &options)) {
+    return nullptr;
+  }
+  std::uint64_t deadline = HostAtomics::monotonic_ns() + kDefaultTimeoutNs;
+  if (options.timeout != nullptr && !parse_timeout(options.timeout, &deadline)) return nullptr;
+  if (!may_wait_for(*box, "call") || !prepare(*box, args[0], kFlagWantsReply, options, &header)) return nullptr;
   auto* message = reinterpret_cast<MessageObject*>(args[0]);
+  const std::uint32_t instance = instance_for(*box, options, header, *message);
   Frame frame;
   box->kernel->expect_reply(header.message_id);
-  const int got = call_until(*box, message, header, &frame, deadline);
+  const int got = call_until(*box, message, header, instance, &frame, deadline);
   box->kernel->forget_reply(header.message_id);
   if (got < 0) return nullptr;
   if (got == 0) {
-    return raise(
-        "CallTimeoutError", "kernel '%s' did not reply within %S s: is it active, and does its handler reply to %s?",
-        box->kernel->name().c_str(), timeout != nullptr ? timeout : default_timeout(), Py_TYPE(args[0])->tp_name);
+    return raise("CallTimeoutError",
+                 "kernel '%s' did not reply within %S s: is it active, and does its handler reply to %s?",
+                 box->kernel->name().c_str(), options.timeout != nullptr ? options.timeout : default_timeout(),
+                 Py_TYPE(args[0])->tp_name);
   }
   message->store_header(header);
-  if ((header_of(frame).flags & kFlagError) != 0) return raise_handler_error(*box, header.message_id);
+  const MessageHeader answer = header_of(frame);
+  if ((answer.flags & kFlagError) != 0) return raise_error_reply(*box, answer, frame.data() + sizeof(answer));
   return message_from(frame);
 }
 
@@ -190,15 +351,22 @@ PyCFunction as_method(Function* function) {
 
 PyMethodDef kHotMethods[] = {
     {"send", as_method(send), METH_FASTCALL | METH_KEYWORDS,
-     "send(message, timeout=5.0)\n\nWaits while the inbox is full. Raises RingTimeoutError, KernelTerminatedError, "
+     "send(message, timeout=5.0, *, instance=None, priority=None, deadline=None, message_id=None)\n\nWaits while the "
+     "inbox is full. Raises RingTimeoutError, KernelTerminatedError, "
      "KernelFailedError, WrongMessageError."},
-    {"try_send", try_send, METH_O, "try_send(message) -> bool\n\nFalse when the inbox is full."},
+    {"try_send", as_method(try_send), METH_FASTCALL | METH_KEYWORDS,
+     "try_send(message, *, instance=None, priority=None, deadline=None, message_id=None) -> bool\n\nFalse when the "
+     "inbox is full."},
     {"receive", as_method(receive), METH_FASTCALL | METH_KEYWORDS,
      "receive(timeout=None)\n\nThe next message that the kernel sent to the host and nobody else waits for. Raises "
      "ReceiveTimeoutError, KernelTerminatedError, KernelFailedError."},
     {"call", as_method(call), METH_FASTCALL | METH_KEYWORDS,
-     "call(message, timeout=5.0)\n\nSend, and return the reply. Raises CallTimeoutError, HandlerError (from the "
-     "handler's exception), KernelTerminatedError, KernelFailedError."},
+     "call(message, timeout=5.0, *, instance=None, priority=None, deadline=None)\n\nSend, and return the reply. Raises "
+     "CallTimeoutError, HandlerError (from the "
+     "handler's exception), DeadlineExpiredError, KernelTerminatedError, KernelFailedError, KernelHungError."},
+    {"ask", as_method(ask), METH_FASTCALL | METH_KEYWORDS,
+     "ask(message, *, instance=None, priority=None, deadline=None) -> Operation\n\nSend, and return what will hold the "
+     "reply. Raises RingFullError when the inbox is full."},
 };
 
 }  // namespace

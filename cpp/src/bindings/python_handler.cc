@@ -1,5 +1,7 @@
 #include "python_handler.h"
 
+#include "ringkernel/runtime/scheduler.h"
+
 #include <pybind11/stl.h>
 
 #include "timestamp.h"
@@ -8,16 +10,44 @@ namespace rk::py {
 
 namespace py = pybind11;
 
+namespace {
+
+struct WorkerThread {
+  PyThreadState* state = nullptr;
+  PyGILState_STATE gil = PyGILState_UNLOCKED;
+  const PythonHandler* inside = nullptr;
+};
+constinit thread_local WorkerThread worker_thread;
+
+}  // namespace
+
+void WorkerGil::take() {
+  if (worker_thread.state != nullptr) return PyEval_RestoreThread(worker_thread.state);
+  worker_thread.gil = PyGILState_Ensure();
+  worker_thread.state = PyThreadState_Get();
+  Scheduler::before_thread_ends([] {
+    if (interpreter_is_ending()) return;
+    PyEval_RestoreThread(worker_thread.state);
+    worker_thread.state = nullptr;
+    PyGILState_Release(worker_thread.gil);
+  });
+}
+
+void WorkerGil::give() { PyEval_SaveThread(); }
+
 PythonHandler::PythonHandler(py::object callable, py::object state, const std::vector<py::type>& accepts,
-                             py::object on_error, py::object resolve)
-    : callable_(std::move(callable)), state_(std::move(state)), on_error_(std::move(on_error)), accepts_(accepts) {
+                             py::object on_error, py::object resolve, std::uint32_t instances)
+    : callable_(std::move(callable)),
+      initial_(std::move(state)),
+      on_error_(std::move(on_error)),
+      resolve_(std::move(resolve)),
+      accepts_(accepts),
+      instances_(instances) {
   for (const py::type& type : accepts_) {
     const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type.ptr()));
     if (layout == nullptr) throw py::error_already_set();
     type_ids_.push_back(layout->layout->type_id);
   }
-  context_object_ = py::cast(new ContextBox(std::move(resolve)), py::return_value_policy::take_ownership);
-  context_ = context_object_.cast<ContextBox*>();
   last_error_ = py::none();
 }
 
@@ -25,36 +55,73 @@ PythonHandler::PythonHandler(py::object callable, py::object state, const std::v
 PythonHandler::~PythonHandler() {
   const bool finalizing = Py_IsInitialized() == 0 || interpreter_is_ending();
   const PyGILState_STATE gil = finalizing ? PyGILState_UNLOCKED : PyGILState_Ensure();
-  py::object* owned[] = {&callable_, &state_, &on_error_, &context_object_, &last_error_};
-  for (py::object* object : owned) {
-    PyObject* pointer = object->release().ptr();
+  const auto drop = [finalizing](py::object& object) {
+    PyObject* pointer = object.release().ptr();
     if (!finalizing) Py_XDECREF(pointer);
-  }
-  for (auto& [id, error] : errors_) {
-    PyObject* pointer = error.release().ptr();
-    if (!finalizing) Py_XDECREF(pointer);
-  }
-  for (py::type& type : accepts_) {
-    PyObject* pointer = type.release().ptr();
-    if (!finalizing) Py_XDECREF(pointer);
+  };
+  for (py::object* object : {&callable_, &initial_, &on_error_, &resolve_, &last_error_}) drop(*object);
+  for (auto& [id, error] : errors_) drop(error);
+  for (py::type& type : accepts_) drop(type);
+  for (auto& mine : instances_) {
+    if (!mine) continue;
+    drop(mine->state);
+    drop(mine->context);
   }
   if (!finalizing) PyGILState_Release(gil);
 }
 
-void PythonHandler::worker_begins(KernelContext&) {
-  gil_state_ = PyGILState_Ensure();
-  worker_state_ = PyThreadState_Get();
-  thread_state_ = PyEval_SaveThread();
+PythonHandler::Instance& PythonHandler::instance(std::uint32_t index) {
+  std::unique_ptr<Instance>& mine = instances_[index];
+  if (mine) return *mine;
+  auto made = std::make_unique<Instance>();
+  made->state = initial_.is_none() ? py::none() : initial_.attr("copy")();
+  made->context = py::cast(new ContextBox(resolve_), py::return_value_policy::take_ownership);
+  made->box = made->context.cast<ContextBox*>();
+  mine = std::move(made);
+  return *mine;
 }
 
-void PythonHandler::worker_ends() {
-  PyEval_RestoreThread(thread_state_);
-  worker_state_ = nullptr;
-  // No call will come any more. What they refer to may refer to the runtime, and nobody could collect that cycle.
+void PythonHandler::batch_begins(std::uint32_t) {
+  WorkerGil::take();
+  worker_thread.inside = this;
+}
+
+void PythonHandler::batch_ends(std::uint32_t) {
+  worker_thread.inside = nullptr;
+  WorkerGil::give();
+}
+
+bool PythonHandler::runs_here() const { return worker_thread.inside == this; }
+
+// No call will come any more. What they refer to may refer to the runtime, and nobody could collect that cycle.
+void PythonHandler::ends() {
+  if (Py_IsInitialized() == 0 || interpreter_is_ending()) return;
+  const WorkerGil gil;
   callable_ = py::none();
   on_error_ = py::none();
-  context_->resolve = py::none();
-  PyGILState_Release(static_cast<PyGILState_STATE>(gil_state_));
+  resolve_ = py::none();
+  for (auto& mine : instances_) {
+    if (!mine) continue;
+    mine->box->resolve = py::none();
+    mine->box->last_target = py::object();
+  }
+}
+
+void PythonHandler::restart(std::uint32_t index) {
+  const WorkerGil gil;
+  if (initial_.is_none() || !instances_[index]) return;
+  const auto* initial = reinterpret_cast<MessageObject*>(initial_.ptr());
+  auto* state = reinterpret_cast<MessageObject*>(instances_[index]->state.ptr());
+  std::memcpy(state->payload, initial->payload, layout_of(Py_TYPE(initial_.ptr()))->layout->size);
+}
+
+py::object PythonHandler::state(std::uint32_t index) { return instance(index).state; }
+
+std::span<std::byte> PythonHandler::state_of(std::uint32_t index) {
+  const py::gil_scoped_acquire gil;
+  if (initial_.is_none()) return {};
+  auto* state = reinterpret_cast<MessageObject*>(instance(index).state.ptr());
+  return {state->payload, layout_of(Py_TYPE(initial_.ptr()))->layout->size};
 }
 
 PyTypeObject* PythonHandler::accepted(std::uint32_t type_id) const {
@@ -64,13 +131,6 @@ PyTypeObject* PythonHandler::accepted(std::uint32_t type_id) const {
   return nullptr;
 }
 
-bool PythonHandler::accepts(PyTypeObject* type) const {
-  for (const py::type& one : accepts_) {
-    if (reinterpret_cast<PyTypeObject*>(one.ptr()) == type) return true;
-  }
-  return false;
-}
-
 Outcome PythonHandler::handle(KernelContext& context, const MessageHeader& header, const std::byte* payload) {
   PyTypeObject* type = accepted(header.type_id);
   if (type == nullptr) {
@@ -78,28 +138,34 @@ Outcome PythonHandler::handle(KernelContext& context, const MessageHeader& heade
     return fail(header.message_id, Outcome::kRefused);
   }
   const LayoutObject* layout = layout_of(type);
+  if (layout != nullptr && layout->layout->size != header.payload_size) {
+    raise("InvalidMessageError", "%s: found %u bytes, need %u", type->tp_name, header.payload_size,
+          layout->layout->size);
+    return fail(header.message_id, Outcome::kRefused);
+  }
   MessageObject* message = layout != nullptr ? new_message(type, *layout, payload) : nullptr;
   if (message == nullptr) return fail(header.message_id);
   message->store_header(header);
-  context_->current = &context;
-  context_->thread = PyThread_get_thread_ident();
-  PyObject* result = call(message);
+  Instance& mine = instance(context.self().instance());
+  mine.box->current = &context;
+  mine.box->thread = PyThread_get_thread_ident();
+  PyObject* result = call(mine, message);
   Py_DECREF(message);
   const Outcome outcome = result != nullptr ? finish(context, result) : fail(header.message_id);
-  context_->current = nullptr;
+  mine.box->current = nullptr;
   return outcome;
 }
 
-PyObject* PythonHandler::call(MessageObject* message) {
-  PyObject* args[3] = {context_object_.ptr(), reinterpret_cast<PyObject*>(message), nullptr};
-  if (state_.is_none()) return PyObject_Vectorcall(callable_.ptr(), args, 2, nullptr);
-  args[1] = state_.ptr();
+PyObject* PythonHandler::call(Instance& mine, MessageObject* message) {
+  PyObject* args[3] = {mine.context.ptr(), reinterpret_cast<PyObject*>(message), nullptr};
+  if (mine.state.is_none()) return PyObject_Vectorcall(callable_.ptr(), args, 2, nullptr);
+  args[1] = mine.state.ptr();
   args[2] = reinterpret_cast<PyObject*>(message);
   return PyObject_Vectorcall(callable_.ptr(), args, 3, nullptr);
 }
 
 // context.cc
-Status reply_with(KernelContext& context, MessageObject* message, const LayoutObject& layout);
+Outgoing outgoing(const MessageObject& message, const LayoutObject& layout);
 void raise_not_sent(Status status, const char* what, std::uint32_t bytes);
 
 Outcome PythonHandler::finish(KernelContext& context, PyObject* result) {
@@ -112,7 +178,7 @@ Outcome PythonHandler::finish(KernelContext& context, PyObject* result) {
   auto* message = reinterpret_cast<MessageObject*>(result);
   const LayoutObject* layout = layout_of(Py_TYPE(result));
   if (layout == nullptr || !alive(message)) return fail(context.header().message_id);
-  const Status status = reply_with(context, message, *layout);
+  const Status status = context.reply(outgoing(*message, *layout));
   if (status == Status::kOk || status == Status::kClosed) return Outcome::kHandled;  // who asked is gone
   raise_not_sent(status, "the reply", layout->layout->size);
   return fail(context.header().message_id);
@@ -134,6 +200,16 @@ Outcome PythonHandler::fail(std::uint64_t message_id, Outcome outcome) {
   if (told == nullptr) PyErr_Clear();  // logging must not break the loop
   Py_XDECREF(told);
   return outcome;
+}
+
+std::string PythonHandler::error_text(std::uint32_t) {
+  if (last_error_.is_none()) return {};
+  PyObject* shown = PyObject_Repr(last_error_.ptr());
+  const char* text = shown != nullptr ? PyUnicode_AsUTF8(shown) : nullptr;
+  std::string result = text != nullptr ? text : Py_TYPE(last_error_.ptr())->tp_name;
+  if (text == nullptr) PyErr_Clear();  // an exception that cannot even be shown
+  Py_XDECREF(shown);
+  return result;
 }
 
 py::object PythonHandler::take_error(std::uint64_t message_id) {

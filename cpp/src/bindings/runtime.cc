@@ -1,0 +1,244 @@
+// Runtime in Python: launching, closing, the clock.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "bindings.h"
+#include "kernel_box.h"
+#include "ring_box.h"
+
+namespace rk::py {
+
+namespace py = pybind11;
+
+namespace {
+
+std::uint64_t to_ns(const py::handle& seconds) {
+  const double value = seconds.cast<double>();
+  return value >= 1.8e10 ? kNoDeadline : static_cast<std::uint64_t>(value * 1e9);
+}
+
+FieldInfo field_from(const py::handle& row) {
+  const auto t = row.cast<py::tuple>();
+  return {t[0].cast<std::string>(), t[1].cast<std::string>(), t[2].cast<u32>(), t[3].cast<u32>()};
+}
+
+// (class name, size, type id, [(name, type, offset, size)])
+LayoutInfo layout_from(const py::handle& given) {
+  LayoutInfo info;
+  if (given.is_none()) return info;
+  const auto t = given.cast<py::tuple>();
+  info.class_name = t[0].cast<std::string>();
+  info.size = t[1].cast<u32>();
+  info.type_id = t[2].cast<u32>();
+  for (const py::handle row : t[3].cast<py::list>()) info.fields.push_back(field_from(row));
+  return info;
+}
+
+KernelOptions options_from(const py::dict& o) {
+  KernelOptions options;
+  options.name = o["name"].cast<std::string>();
+  options.instances = o["instances"].cast<std::uint32_t>();
+  options.capacity = o["capacity"].cast<std::uint64_t>();
+  options.max_payload = o["max_payload"].cast<std::uint32_t>();
+  options.max_failures = o["max_failures"].cast<std::uint32_t>();
+  options.failure_window_ns = to_ns(o["failure_window"]);
+  for (const py::handle row : o["route_by"].cast<py::list>()) {
+    const auto t = row.cast<py::tuple>();
+    options.route_by.push_back({t[0].cast<u32>(), t[1].cast<u32>(), t[2].cast<u32>()});
+  }
+  options.dedup_window = o["dedup"].cast<std::uint32_t>();
+  options.worker = o["worker"].cast<std::int32_t>();
+  options.watchdog_ns = o["watchdog"].is_none() ? 0 : to_ns(o["watchdog"]);
+  options.publishes_to = o["publishes_to"].cast<std::vector<std::string>>();
+  options.supervisor = o["supervisor"].cast<std::uint32_t>();
+  options.restart = static_cast<Restart>(o["restart"].cast<int>());
+  options.state_layout = layout_from(o["state_layout"]);
+  for (const py::handle one : o["message_layouts"].cast<py::list>())
+    options.message_layouts.push_back(layout_from(one));
+  return options;
+}
+
+void raise_geometry(const GeometryError error, const KernelOptions& options) {
+  const auto capacity = static_cast<unsigned long long>(options.capacity);
+  if (error == GeometryError::kCapacityNotPowerOfTwo) {
+    raise("CapacityError", "capacity: found %llu, need a power of two, such as 1024", capacity);
+  } else {
+    raise("RingMemoryError", "%llu messages of %u bytes are more than a ring can have", capacity, options.max_payload);
+  }
+}
+
+// What keeps Python objects for threads that do not know Python.
+std::shared_ptr<void> kept_alive(const py::object& object) {
+  if (object.is_none()) return nullptr;
+  return std::shared_ptr<void>(py::object(object).release().ptr(), [](void* pointer) {
+    if (Py_IsInitialized() == 0 || interpreter_is_ending()) return;
+    const py::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(pointer));
+  });
+}
+
+std::shared_ptr<NativeHandler> native_from(RuntimeBox& box, const py::dict& o, const std::vector<py::type>& accepts,
+                                           const KernelOptions& options) {
+  NativeHandler::Options made;
+  made.function = reinterpret_cast<rk_handler>(o["pointer"].cast<std::uintptr_t>());
+  for (const py::type& type : accepts) {
+    const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type.ptr()));
+    if (layout == nullptr) throw py::error_already_set();
+    made.accepts.push_back({layout->layout->type_id, layout->layout->size});
+  }
+  if (!o["state"].is_none()) {
+    const auto* state = reinterpret_cast<MessageObject*>(o["state"].ptr());
+    made.initial_state.assign(state->payload, state->payload + options.state_layout.size);
+  }
+  made.instances = options.instances;
+  made.targets = static_cast<std::uint32_t>(options.publishes_to.size());
+  const std::weak_ptr<Runtime> runtime = box.runtime;
+  made.resolve = [runtime, names = options.publishes_to](std::uint32_t index) {
+    if (names[index] == "host") return std::uint64_t{0};
+    const auto living = runtime.lock();
+    const auto kernel = living ? living->find(names[index]) : nullptr;
+    if (!kernel) return NativeHandler::kNowhere;
+    const Address at = kernel->address();
+    return Address::make(at.node(), at.kernel(), KernelContext::kAnyInstance).word;
+  };
+  made.keep_alive = kept_alive(o["keep_alive"]);
+  return std::make_shared<NativeHandler>(std::move(made));
+}
+
+std::shared_ptr<Handler> handler_from(RuntimeBox& box, const py::dict& o, KernelBox* made,
+                                      const KernelOptions& options) {
+  if (o["pointer"].is_none()) {
+    made->python = std::make_shared<PythonHandler>(o["callable"], o["state"], made->accepts, o["on_error"],
+                                                   o["resolve"], options.instances);
+    return made->python;
+  }
+  made->native = native_from(box, o, made->accepts, options);
+  made->native_state = o["state"].is_none() ? py::object(py::none()) : py::object(py::type::of(o["state"]));
+  return made->native;
+}
+
+// What a checkpoint holds must fit the kernel that is to go on with it.
+void check_restore(const Checkpoint& checkpoint, const KernelOptions& options) {
+  if (checkpoint.instances != options.instances) {
+    throw Error("LayoutMismatchError", "the checkpoint has " + std::to_string(checkpoint.instances) +
+                                           " instances, the launch asks for " + std::to_string(options.instances));
+  }
+  const std::string state = first_difference(checkpoint.state_layout, options.state_layout);
+  if (!state.empty()) throw Error("LayoutMismatchError", "state of kernel '" + options.name + "': " + state);
+  for (const InFlight& message : checkpoint.messages) {
+    const auto has_id = [&](const LayoutInfo& one) { return one.type_id == message.header.type_id; };
+    const auto found = std::find_if(checkpoint.message_layouts.begin(), checkpoint.message_layouts.end(), has_id);
+    const auto needed = std::find_if(options.message_layouts.begin(), options.message_layouts.end(), has_id);
+    if (needed == options.message_layouts.end() || found == checkpoint.message_layouts.end()) {
+      throw Error("LayoutMismatchError",
+                  "the checkpoint holds messages of " +
+                      (found != checkpoint.message_layouts.end() ? found->class_name : "a class") + ", which kernel '" +
+                      options.name + "' does not accept");
+    }
+    const std::string problem = first_difference(*found, *needed);
+    if (!problem.empty()) throw Error("LayoutMismatchError", "message " + needed->class_name + ": " + problem);
+    PyObject* type = PyDict_GetItem(message_types().ptr(), py::int_(message.header.type_id).ptr());
+    const LayoutObject* layout = type != nullptr ? layout_of(reinterpret_cast<PyTypeObject*>(type)) : nullptr;
+    if (layout == nullptr || message.payload.size() != layout->layout->size ||
+        check_payload(*layout->layout, message.payload.data(), message.payload.size()).error != PayloadError::kNone) {
+      throw Error("CheckpointCorruptError", "a message of " + needed->class_name + " in the checkpoint is not valid");
+    }
+  }
+}
+
+KernelBox launch(RuntimeBox& box, const py::dict& o) {
+  checked(box);
+  const KernelOptions options = options_from(o);
+  std::optional<Checkpoint> restore;
+  if (!o["restore"].is_none()) {
+    const std::string_view bytes = o["restore"].cast<py::bytes>();
+    restore = decode(std::as_bytes(std::span(bytes.data(), bytes.size())));
+    check_restore(*restore, options);
+  }
+  KernelBox made(box.runtime, nullptr, o["accepts"].cast<std::vector<py::type>>());
+  made.asks = box.asks;
+  const std::shared_ptr<Handler> handler = handler_from(box, o, &made, options);
+  try {
+    const py::gil_scoped_release release;
+    made.kernel = box.runtime->prepare(handler, options, restore ? &*restore : nullptr);
+    return made;
+  } catch (const Lane::GeometryFailure& failure) {
+    raise_geometry(failure.error, options);
+  } catch (const std::bad_alloc&) {
+    raise("RingMemoryError", "no memory for %llu messages of %u bytes: choose a smaller capacity",
+          static_cast<unsigned long long>(options.capacity), options.max_payload);
+  }
+  throw py::error_already_set();
+}
+
+void log_root_failure(const std::string& supervisor) {
+  if (interpreter_is_ending()) return;
+  const py::gil_scoped_acquire gil;
+  try {
+    const py::object log = py::module_::import("logging").attr("getLogger")("pyringkernel");
+    log.attr("error")("supervisor %r failed: too many restarts, and nobody above it; its children are FAILED",
+                      supervisor);
+  } catch (py::error_already_set& error) {
+    error.discard_as_unraisable("a logger of pyringkernel");
+  }
+}
+
+RuntimeBox make_runtime(const std::string& backend, std::uint32_t node_id, double max_drift, std::uint32_t workers,
+                        bool pin, std::uint64_t dead_letters) {
+  if (backend != "cpu") throw Error("BackendUnavailableError", "backend '" + backend + "' is not part of this build");
+  RuntimeOptions options;
+  options.node_id = node_id;
+  options.max_drift_ntp64 = static_cast<std::uint64_t>(max_drift * 4294967296.0);
+  options.dead_letters = dead_letters;
+  auto made =
+      std::make_shared<Runtime>(std::shared_ptr<Backend>(make_cpu_backend({.workers = workers, .pin = pin})), options);
+  made->supervisors().on_root_failed(&log_root_failure);
+  return RuntimeBox(std::move(made));
+}
+
+std::vector<std::string> close_runtime(RuntimeBox& box, const py::object& timeout) {
+  const std::uint64_t deadline = deadline_from(timeout);
+  Runtime& runtime = *checked(box).runtime;
+  Scheduler::about_to_block();
+  std::vector<std::string> hung;
+  {
+    const py::gil_scoped_release release;
+    hung = runtime.close(deadline, Kernel::Poll(&poll_signals));
+  }
+  box.asks->end();
+  return hung;
+}
+
+}  // namespace
+
+void bind_runtime(py::module_& module) {
+  py::class_<RuntimeBox> runtime(module, "Runtime");
+  runtime
+      .def(py::init(&make_runtime), py::arg("backend"), py::arg("node_id"), py::arg("max_drift"), py::arg("workers"),
+           py::arg("pin_workers"), py::arg("dead_letters"))
+      .def("launch", &launch)
+      .def("announce",
+           [](RuntimeBox& b, KernelBox& kernel) {
+             checked(b);
+             const py::gil_scoped_release release;
+             b.runtime->announce(*kernel.kernel);
+           })
+      .def("close", &close_runtime)
+      .def("find",
+           [](RuntimeBox& b, const std::string& name) -> std::optional<std::uint64_t> {
+             const auto kernel = checked(b).runtime->find(name);
+             return kernel ? std::optional(kernel->address().word) : std::nullopt;
+           })
+      .def("now", [](RuntimeBox& b) { return checked(b).runtime->clock().now(); })
+      .def("tick", [](RuntimeBox& b) { return checked(b).runtime->clock().tick(); })
+      .def("description", [](RuntimeBox& b) { return b.runtime->backend().description(); })
+      .def_property_readonly("closed", [](RuntimeBox& b) { return b.runtime->closed(); })
+      .def_property_readonly("workers", [](RuntimeBox& b) { return b.runtime->backend().scheduler().workers(); })
+      .def_property_readonly("backend", [](RuntimeBox& b) { return b.runtime->backend().name(); });
+  bind_services(module, runtime);
+}
+
+}  // namespace rk::py

@@ -1,0 +1,224 @@
+"""What launch() is given, checked and put into the form that the core takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import _core
+from .checkpoint import Snapshot
+from .errors import (
+    CapacityError,
+    InvalidArgumentError,
+    KernelTerminatedError,
+    UnknownKernelError,
+    WrongMessageError,
+)
+from .handlers import spec_of
+from .kernels import Kernel
+from .messages import layout_of
+from .native import NativeHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("pyringkernel")
+
+RESTART = {"permanent": 0, "transient": 1, "temporary": 2}
+
+
+def _log_failure(name: str) -> Any:
+    """Logs the first ten failures of a kernel, then every thousandth: a poison flood must not become a log flood."""
+    seen = 0
+
+    def on_error(error: BaseException) -> None:
+        nonlocal seen
+        seen += 1
+        if seen <= 10 or seen % 1000 == 0:
+            log.error("handler of kernel %r raised (%d so far)", name, seen, exc_info=error)
+
+    return on_error
+
+
+class Directory:
+    """Where kernels are, for handlers that send by name. It must know neither the runtime nor its kernels: they hold it."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[int, tuple[type[Any], ...], int]] = {}
+
+    def add(self, kernel: Kernel) -> None:
+        self._entries[kernel.name] = (kernel.address, kernel.accepts, kernel.instances)
+
+    def remove(self, name: str) -> None:
+        self._entries.pop(name, None)
+
+    def resolver(self) -> Callable[[Any, type[Any] | None, int | None], int]:
+        """(target, message class, instance) -> address word; the class is None when only the way there matters."""
+        entries = self._entries
+
+        def resolve(target: Any, cls: type[Any] | None, instance: int | None = None) -> int:
+            if isinstance(target, str):
+                name = target
+                if name == "host":
+                    return 0
+            elif isinstance(target, Kernel):
+                name = target.name
+                if target._runtime._directory._entries is not entries:
+                    raise UnknownKernelError(f"ctx.send: {target!r} belongs to another runtime")
+            else:
+                raise UnknownKernelError(
+                    f"ctx.send: found {target!r}, need a kernel or the name of one: 'host' or one of {sorted(entries)}"
+                )
+            address, accepts, instances = entries.get(name, (0, (), 1))
+            if isinstance(target, Kernel) and address != target.address:
+                raise KernelTerminatedError(f"ctx.send: {target!r} has ended")
+            if address == 0:
+                raise UnknownKernelError(
+                    f"ctx.send: no kernel is named {name!r}; there are 'host' and {sorted(entries)}"
+                )
+            if cls is not None and cls not in accepts:
+                raise WrongMessageError(f"ctx.send: {name!r} does not accept {cls.__name__}")
+            if instance is not None and not 0 <= instance < instances:
+                raise InvalidArgumentError(
+                    f"instance: found {instance}, need 0 to {instances - 1}: {name!r} has {instances}"
+                )
+            return address
+
+        return resolve
+
+
+def layout_row(cls: type[Any] | None) -> Any:
+    """A class's layout as checkpoints describe it: (name, size, type id, [(field, type, offset, size)])."""
+    if cls is None:
+        return None
+    layout = layout_of(cls)
+    fields = [(r.name, r.text, r.offset, r.elements_offset - r.offset + r.element_size * r.count) for r in layout.rows]
+    return (cls.__name__, layout.size, getattr(cls, "type_id", 0) or 0, fields)
+
+
+def _initial_state(spec: Any, state: Any) -> Any:
+    if spec.state is None:
+        if state is not None:
+            raise InvalidArgumentError(
+                "state: the handler takes none; give it a third parameter: (ctx, state, message)"
+            )
+        return None
+    if state is None:
+        return _core.zeroed(spec.state)
+    if type(state) is not spec.state:
+        raise InvalidArgumentError(f"state: found {type(state).__name__}, the handler needs {spec.state.__name__}")
+    return state.copy()
+
+
+def _payload_size(spec: Any, given: int | None) -> int:
+    sizes = [layout_of(cls).size for cls in (*spec.accepts, *spec.replies)]
+    size = given or max([256, *sizes])
+    if type(size) is not int or not 0 < size < 2**31 - 256:
+        raise InvalidArgumentError(f"max_message_size: found {size!r}, need an int from 1 to 2**31 - 257")
+    if size < max(sizes):
+        raise InvalidArgumentError(
+            f"max_message_size: found {size}, the handler's messages have up to {max(sizes)} bytes"
+        )
+    return size
+
+
+def _route(spec: Any, routing: Any) -> list[tuple[int, int, int]]:
+    """(type id, offset, size) of the key in each accepted class; none: round robin."""
+    if routing == "round_robin":
+        return []
+    if not isinstance(routing, str) or not routing.startswith("key:"):
+        raise InvalidArgumentError(f"routing: found {routing!r}, need 'round_robin' or 'key:<field>'")
+    name = routing.removeprefix("key:")
+    route = []
+    types = {}
+    for cls in spec.accepts:
+        row = next((r for r in layout_of(cls).rows if r.name == name), None)
+        if row is None:
+            raise InvalidArgumentError(
+                f"routing: {cls.__name__} has no field {name!r}; it has {[r.name for r in layout_of(cls).rows]}"
+            )
+        types[row.text] = cls.__name__
+        size = row.elements_offset - row.offset + row.element_size * row.count
+        route.append((cls.type_id, row.offset, size))
+    if len(types) > 1:  # equal values would have different bytes
+        found = ", ".join(f"{text} in {cls}" for text, cls in types.items())
+        raise InvalidArgumentError(f"routing: {name!r} is {found}: need one type")
+    return route
+
+
+def _whole(what: str, value: Any, low: int, high: int, need: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidArgumentError(f"{what}: found {value!r}, need {need}")
+    return value
+
+
+def check_watchdog(given: Any) -> None:
+    """Seconds, or None. Raises InvalidArgumentError."""
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if given is not None and not (number and 0 < given < 1e9):
+        raise InvalidArgumentError(f"watchdog: found {given!r}, need seconds, or None")
+
+
+def _restore(given: Any) -> bytes | None:
+    if given is None:
+        return None
+    if isinstance(given, Snapshot):
+        return given.to_bytes()
+    if isinstance(given, str | os.PathLike):
+        return Snapshot.load(Path(given)).to_bytes()
+    raise InvalidArgumentError(f"restore: found {type(given).__name__}, need a Snapshot or the path of one")
+
+
+def _names(given: Any) -> list[str]:
+    if isinstance(given, str) or not all(isinstance(one, str) for one in given):
+        raise InvalidArgumentError(f"publishes_to: found {given!r}, need names of kernels")
+    return list(given)
+
+
+def launch_options(handler: Any, **given: Any) -> dict[str, Any]:
+    """The options of the core's launch(), but for what only the runtime knows. Raises what launch() raises."""
+    if not isinstance(given["name"], str | None):
+        raise InvalidArgumentError(f"name: found {given['name']!r}, need a str")
+    spec = spec_of(handler, given["name"], given["accepts"])
+    name = given["name"] or spec.id
+    if name == "host":
+        raise InvalidArgumentError("name: 'host' is where ctx.send reaches the host; choose another")
+    max_failures, window = given["max_failures"], given["failure_window"]
+    if max_failures < 0 or max_failures > 64 or not window >= 0:
+        raise InvalidArgumentError(
+            f"found max_failures={max_failures}, failure_window={window}; need 0 to 64, and seconds from 0"
+        )
+    capacity = given["capacity"]
+    if isinstance(capacity, bool) or not isinstance(capacity, int) or not 0 <= capacity < 2**48:
+        raise CapacityError(f"capacity: found {capacity!r}, need a power of two, such as 1024")
+    watchdog = given["watchdog"]
+    check_watchdog(watchdog)
+    if given["restart"] not in RESTART:
+        raise InvalidArgumentError(f"restart: found {given['restart']!r}, need one of {', '.join(RESTART)}")
+    workers = given["workers"]
+    worker = given["worker"]
+    return {
+        "name": name,
+        "callable": handler,
+        "pointer": handler.pointer if isinstance(handler, NativeHandler) else None,
+        "keep_alive": (handler, getattr(handler, "keep_alive", None)),
+        "state": _initial_state(spec, given["state"]),
+        "accepts": list(spec.accepts),
+        "instances": _whole("instances", given["instances"], 1, 2**20 - 2, "1 to 2**20 - 2"),
+        "capacity": capacity,
+        "max_payload": _payload_size(spec, given["max_message_size"]),
+        "max_failures": max_failures,
+        "failure_window": window,
+        "route_by": _route(spec, given["routing"]),
+        "dedup": _whole("dedup", given["dedup"], 0, 2**24, "how many message ids to remember, from 0 to 2**24"),
+        "worker": -1 if worker is None else _whole("worker", worker, 0, workers - 1, f"0 to {workers - 1}"),
+        "watchdog": watchdog,
+        "publishes_to": [*dict.fromkeys([*spec.publishes_to, *_names(given["publishes_to"])])],
+        "restart": RESTART[given["restart"]],
+        "state_layout": layout_row(spec.state),
+        "message_layouts": [layout_row(cls) for cls in spec.accepts],
+        "restore": _restore(given["restore"]),
+        "on_error": _log_failure(name),
+    }
