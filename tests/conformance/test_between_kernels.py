@@ -36,8 +36,10 @@ def player(number: int, partner: str, seen: list[int]) -> Any:
 def test_two_kernels_play_ping_pong(rt: rk.Runtime, until: Any) -> None:
     left: list[int] = []
     right: list[int] = []
-    first = rt.launch(player(1, "right", left), name="left")
-    rt.launch(player(2, "left", right), name="right")
+    first = rt.launch(player(1, "right", left), name="left", publishes_to=["right"], autostart=False)
+    second = rt.launch(player(2, "left", right), name="right", publishes_to=["left"], autostart=False)
+    first.activate()
+    second.activate()
     first.send(Hop(100, []))
     until(lambda: len(left) + len(right) == 101)
     assert left == list(range(100, -1, -2))
@@ -46,7 +48,13 @@ def test_two_kernels_play_ping_pong(rt: rk.Runtime, until: Any) -> None:
 
 def test_a_message_walks_through_a_ring_of_kernels(rt: rk.Runtime, until: Any) -> None:
     seen: list[list[int]] = [[] for _ in range(5)]
-    kernels = [rt.launch(player(n, f"k{(n + 1) % 5}", seen[n]), name=f"k{n}") for n in range(5)]
+    after = [f"k{(n + 1) % 5}" for n in range(5)]
+    kernels = [
+        rt.launch(player(n, after[n], seen[n]), name=f"k{n}", publishes_to=[after[n]], autostart=False)
+        for n in range(5)
+    ]
+    for kernel in kernels:
+        kernel.activate()
     kernels[0].send(Hop(49, []))
     until(lambda: sum(map(len, seen)) == 50)
     for n, one in enumerate(seen):
@@ -68,7 +76,9 @@ def test_the_last_kernel_of_a_pipeline_answers_the_host(rt: rk.Runtime) -> None:
         ended.append(msg.text.rstrip(b"\0"))
 
     ended: list[bytes] = []
-    kernels = [rt.launch(handler) for handler in (source, middle, end)]
+    kernels = [rt.launch(end), rt.launch(middle, publishes_to=["end"]), rt.launch(source, publishes_to=["middle"])][
+        ::-1
+    ]
     for n in range(20):
         kernels[0].send(Number(n))
     for kernel in kernels:  # each drains into the next
@@ -96,7 +106,7 @@ def test_a_kernel_sends_by_handle_too(rt: rk.Runtime, until: Any) -> None:
     def forward(ctx: rk.Context, msg: Number) -> None:
         ctx.send(target, msg)
 
-    rt.launch(forward).send(Number(7))
+    rt.launch(forward, publishes_to=["target"]).send(Number(7))
     until(lambda: seen == [7])
 
 
@@ -130,7 +140,7 @@ def test_a_reply_goes_to_the_kernel_that_asked(rt: rk.Runtime, until: Any) -> No
         return Number(msg.n * 10)
 
     rt.launch(answerer)
-    kernel = rt.launch(asker)
+    kernel = rt.launch(asker, publishes_to=["answerer"])
     for n in range(5):
         kernel.send(Number(n))
     until(lambda: len(seen) == 5)
@@ -146,7 +156,7 @@ def test_messages_of_one_sender_stay_in_order(rt: rk.Runtime, until: Any) -> Non
         for n in range(10):
             ctx.send("target", Number(10 * msg.n + n))
 
-    kernel = rt.launch(burst)
+    kernel = rt.launch(burst, publishes_to=["target"])
     for n in range(50):
         kernel.send(Number(n))
     until(lambda: len(seen) == 500)
@@ -165,7 +175,7 @@ def test_a_message_between_kernels_carries_its_sender_and_later_time(rt: rk.Runt
         seen.append((0, msg.header.hlc, sent))
 
     rt.launch(last)
-    kernel = rt.launch(first)
+    kernel = rt.launch(first, publishes_to=["last"])
     for n in range(20):
         seen.clear()
         kernel.send(Number(n))
@@ -187,7 +197,7 @@ def test_priority_travels_along(rt: rk.Runtime, until: Any) -> None:
         ctx.send("last", urgent)
 
     rt.launch(last)
-    rt.launch(first).send(Number(1))
+    rt.launch(first, publishes_to=["last"]).send(Number(1))
     until(lambda: seen == [rk.Priority.CRITICAL])
 
 
@@ -226,7 +236,7 @@ def test_a_full_receiver_is_an_error_in_the_sender_and_loses_nothing_else(rt: rk
         except RingFullError:
             return Number(sent)
 
-    assert rt.launch(fill).call(Number(1), timeout=W) == Number(2)
+    assert rt.launch(fill, publishes_to=["target"]).call(Number(1), timeout=W) == Number(2)
     target.activate()
     target.terminate()
     assert seen == [0, 1]
@@ -268,7 +278,7 @@ def caught_too_large(rt: rk.Runtime, message: Any) -> BaseException | None:
         ctx.send("small", message)
         return msg
 
-    kernel = rt.launch(forward, name="forward")
+    kernel = rt.launch(forward, name="forward", publishes_to=["small"])
     try:
         kernel.call(Number(1), timeout=W)
     except HandlerError as error:
@@ -287,7 +297,7 @@ def test_a_paused_receiver_gets_its_messages_when_it_wakes(rt: rk.Runtime, until
         ctx.send("target", msg)
         return msg
 
-    kernel = rt.launch(forward)
+    kernel = rt.launch(forward, publishes_to=["target"])
     for n in range(5):
         kernel.call(Number(n), timeout=W)
     assert seen == []
@@ -304,7 +314,7 @@ def test_a_name_that_was_given_again_means_the_new_kernel(rt: rk.Runtime, until:
         ctx.send("target", msg)
         return msg
 
-    kernel = rt.launch(forward)
+    kernel = rt.launch(forward, publishes_to=["target"])
     kernel.call(Number(1), timeout=W)
     until(lambda: old == [1])
     first.terminate()
@@ -325,7 +335,7 @@ def test_the_handle_of_an_ended_kernel_does_not_reach_its_namesake(rt: rk.Runtim
         return msg
 
     with pytest.raises(HandlerError) as caught:
-        rt.launch(forward).call(Number(1), timeout=W)
+        rt.launch(forward, publishes_to=["target"]).call(Number(1), timeout=W)
     assert isinstance(caught.value.__cause__, (KernelTerminatedError, UnknownKernelError))
     rt.close()
     assert new == []
@@ -339,7 +349,7 @@ def test_the_end_of_a_pipeline_sends_to_the_host(rt: rk.Runtime) -> None:
         ctx.send("host", Text(b"%d" % msg.n))
 
     end = rt.launch(last)
-    start = rt.launch(first)
+    start = rt.launch(first, publishes_to=["last"])
     for n in range(20):
         start.send(Number(n))
     received = [end.receive(timeout=W) for _ in range(20)]
@@ -376,8 +386,10 @@ def test_closing_while_kernels_talk_to_each_other_ends(backend: str) -> None:
         return talk
 
     rt = rk.Runtime(backend=backend)
-    a = rt.launch(forever("b"), name="a")
-    b = rt.launch(forever("a"), name="b")
+    a = rt.launch(forever("b"), name="a", publishes_to=["b"], autostart=False)
+    b = rt.launch(forever("a"), name="b", publishes_to=["a"], autostart=False)
+    a.activate()
+    b.activate()
     for n in range(10):
         a.send(Number(n))
         b.send(Number(n))

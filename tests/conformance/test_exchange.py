@@ -442,6 +442,6 @@ def test_counts_are_conserved_in_both_directions(rt: rk.Runtime) -> None:
     for s in (kernel.stats(), kernel.outbox_stats()):
         assert (s.accepted, s.delivered, s.dropped, s.dead_lettered, s.in_flight) == (50, 50, 0, 0, 0)
     telemetry = kernel.telemetry()
-    assert telemetry["messages_processed"] == 50
-    assert telemetry["min_latency_ns"] <= telemetry["total_latency_ns"] // 50 <= telemetry["max_latency_ns"]
-    assert (telemetry["inbox_depth"], telemetry["outbox_depth"], telemetry["messages_dropped"]) == (0, 0, 0)
+    assert (telemetry.processed, telemetry.handler.count, telemetry.queueing.count) == (50, 50, 50)
+    assert telemetry.handler.min_ns <= telemetry.handler.mean_ns <= telemetry.handler.max_ns
+    assert (telemetry.accepted, telemetry.in_flight, telemetry.dropped, telemetry.failed) == (50, 0, 0, 0)

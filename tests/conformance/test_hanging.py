@@ -19,10 +19,6 @@ S = rk.KernelState
 W = 60.0
 
 
-S = rk.KernelState
-W = 60.0
-
-
 # -- hanging
 
 
@@ -134,12 +130,34 @@ def test_a_full_outbox_still_gives_what_it_holds_after_the_end(rt: rk.Runtime) -
         kernel.receive(timeout=W)
 
 
-def test_threads_of_ended_kernels_are_gone(rt: rk.Runtime, until: Any) -> None:
+def test_kernels_share_the_threads_of_their_runtime(rt: rk.Runtime, until: Any) -> None:
+    """The workers, one that watches them, one for chores; more only while handlers block."""
     before = native_threads()
-    kernels = [rt.launch(echo, name=f"k{n}") for n in range(10)]
-    assert native_threads() >= before + 10
-    for kernel in kernels:
-        kernel.terminate()
+    kernels = [rt.launch(echo, name=f"k{n}") for n in range(100)]
+    for n, kernel in enumerate(kernels):
+        assert kernel.call(Number(n), timeout=W) == Number(n)
+    until(lambda: native_threads() <= before + rt.workers + 2)
+
+
+def test_threads_of_handlers_that_blocked_are_gone_when_they_returned(rt: rk.Runtime, until: Any) -> None:
+    gates = [Gate() for _ in range(6)]
+    before = native_threads()
+    for n, blocked in enumerate(gates):
+        rt.launch(blocked, name=f"k{n}").send(Number(n))
+    for blocked in gates:
+        assert blocked.entered.wait(W)
+    assert native_threads() >= before + len(gates)
+    for blocked in gates:
+        blocked.open.set()
+    until(lambda: native_threads() <= before + rt.workers + 2)
+
+
+def test_threads_of_a_closed_runtime_are_gone(backend: str, until: Any) -> None:
+    before = native_threads()
+    with rk.Runtime(backend=backend) as rt:
+        for n in range(10):
+            assert rt.launch(echo, name=f"k{n}").call(Number(n), timeout=W) == Number(n)
+        assert native_threads() > before
     until(lambda: native_threads() <= before)
 
 

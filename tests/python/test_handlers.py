@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 import pytest
 
 import pyringkernel as rk
-from pyringkernel.errors import HandlerSignatureError, UnsupportedError
+from pyringkernel.errors import HandlerSignatureError, UnknownKernelError, UnsupportedError
 
 
 @rk.message
@@ -152,6 +152,9 @@ def test_a_decorated_handler_carries_its_options(rt: Any) -> None:
     def named(ctx: rk.Context, msg: Ask) -> Answer:
         return Answer(msg.n)
 
+    with pytest.raises(UnknownKernelError, match="'other' publishes to 'audit'"):
+        rt.launch(named)
+    rt.launch(lambda ctx, msg: None, name="audit", accepts=[Ask])
     kernel = rt.launch(named)
     assert kernel.name == "other"
     assert kernel.mode == "persistent"  # what the backend really does

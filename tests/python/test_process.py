@@ -153,8 +153,10 @@ def test_a_process_ends_while_kernels_send_to_each_other(run_script: Any) -> Non
                 except rk.RingKernelError:
                     pass
             return talk
-        a = rt.launch(make("b"), name="a")
-        b = rt.launch(make("a"), name="b")
+        a = rt.launch(make("b"), name="a", publishes_to=["b"], autostart=False)
+        b = rt.launch(make("a"), name="b", publishes_to=["a"], autostart=False)
+        a.activate()
+        b.activate()
         for n in range(8):
             a.send(Ping(n))
         time.sleep(0.05)

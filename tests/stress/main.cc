@@ -1,4 +1,6 @@
-// `stress [--messages N]`: N messages in all, over each kind of ring with 1, 2 and 4 producers, and clocks beside them.
+// `stress [--messages N] [--seed S]`: N messages in all, over each kind of ring with 1, 2 and 4 producers, and clocks
+// beside them; then random graphs of kernels. `--graphs N`: only that many graphs. `--soak SECONDS`: graphs for so
+// long, then a look at what they left behind.
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -6,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -50,12 +53,15 @@ class Watchdog {
       if (now == seen) {
         std::printf("stress: stuck after %llu steps\n", static_cast<unsigned long long>(now));
         std::fflush(stdout);
+        dump_graph();
         std::_Exit(1);
       }
       seen = now;
-      wake_.wait_for(lock, std::chrono::seconds(30), [this] { return done_; });
+      wake_.wait_for(lock, kPatience, [this] { return done_; });
     }
   }
+
+  static constexpr std::chrono::seconds kPatience{60};
 
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -71,8 +77,21 @@ void report(const char* what, const Tally& tally) {
   std::fflush(stdout);
 }
 
-bool run(std::uint64_t messages) {
-  const Watchdog watchdog;
+struct Arguments {
+  std::uint64_t messages = 1'000'000, graphs = 0, soak = 0, seed = 0;
+};
+
+bool run_graphs(std::uint64_t count, std::uint64_t seed) {
+  std::printf("stress: %llu graphs from --seed %llu\n", static_cast<unsigned long long>(count),
+              static_cast<unsigned long long>(seed));
+  std::fflush(stdout);
+  Tally total;
+  for (std::uint64_t i = 0; i < count; ++i) total += graph(seed + i, 2000);
+  report("graphs", total);
+  return total.clean();
+}
+
+bool run_rings(std::uint64_t messages) {
   const std::vector<Part> all = parts();
   Tally total;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -86,17 +105,41 @@ bool run(std::uint64_t messages) {
   return total.clean();
 }
 
+bool run(const Arguments& arguments) {
+  const Watchdog watchdog;
+  if (arguments.soak != 0) return soak(arguments.soak, arguments.seed);
+  if (arguments.graphs != 0) return run_graphs(arguments.graphs, arguments.seed);
+  const bool rings = run_rings(arguments.messages);
+  return run_graphs(arguments.messages / 30'000, arguments.seed) && rings;
+}
+
+bool parse(int argc, char** argv, Arguments* out) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::uint64_t value = std::strtoull(argv[i + 1], nullptr, 10);
+    if (std::strcmp(argv[i], "--messages") == 0) {
+      out->messages = value;
+    } else if (std::strcmp(argv[i], "--graphs") == 0) {
+      out->graphs = value;
+    } else if (std::strcmp(argv[i], "--soak") == 0) {
+      out->soak = value;
+    } else if (std::strcmp(argv[i], "--seed") == 0) {
+      out->seed = value;
+    } else {
+      return false;
+    }
+  }
+  return argc % 2 == 1;
+}
+
 }  // namespace
 }  // namespace rk::stress
 
 int main(int argc, char** argv) {
-  std::uint64_t messages = 1'000'000;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--messages") != 0 || i + 1 == argc) {
-      std::fprintf(stderr, "usage: %s [--messages N]\n", argv[0]);
-      return 2;
-    }
-    messages = std::strtoull(argv[++i], nullptr, 10);
+  rk::stress::Arguments arguments;
+  arguments.seed = std::random_device{}();
+  if (!rk::stress::parse(argc, argv, &arguments)) {
+    std::fprintf(stderr, "usage: %s [--messages N | --graphs N | --soak SECONDS] [--seed S]\n", argv[0]);
+    return 2;
   }
-  return rk::stress::run(messages) ? 0 : 1;
+  return rk::stress::run(arguments) ? 0 : 1;
 }

@@ -13,4 +13,11 @@ Tally batches_turn(std::uint64_t count);
 Tally stamps(std::uint64_t count);
 Tally clock_readings(std::uint64_t count);
 
+// One random graph of kernels, made by `seed`.
+Tally graph(std::uint64_t seed, std::uint64_t tokens);
+void dump_graph();  // of the one that runs: what is where
+
+// Graphs for so long; then looks for what was left behind. False: something was.
+bool soak(std::uint64_t seconds, std::uint64_t seed);
+
 }  // namespace rk::stress
