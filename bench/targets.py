@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 THROUGHPUT = "rk packed throughput"
 WAITING = "rk turn latency +pause"  # as the library's own wait looks: with a pause between two looks
+KERNELS = "rk 2 workers"
+A_THIRD = 0.333
+NATIVE = "Python, native, Python"
 
 
 def peers(row: dict) -> bool:
@@ -35,6 +38,12 @@ class Target:
 
 def balanced(size: int, limit: float) -> Target:
     return Target(f"SPSC, one message of {size} B per call", "spsc_shapes", f"balanced/{size}", THROUGHPUT, limit)
+
+
+def asks(answered: str) -> list[Target]:
+    """Against futures of asyncio that a thread completes."""
+    ways = {"one at a time": 1.0, "64 outstanding": 0.2}
+    return [Target(f"ask {answered}, {way}", f"ask {answered}, {way}", "", "Kernel.ask", ways[way]) for way in ways]
 
 
 SHAPES = ("balanced/", "slow")  # not the floor
@@ -98,4 +107,21 @@ TARGETS = [
         against_case="clock/1",
     ),
     Target("HLC merge of a stamp that is not ahead", "hlc", "merge/1", "rk shared", limit_ns=1.0),
+    Target(
+        "C++ handler, round trip from the host, against two rings",
+        "actors",
+        "round trip/56",
+        "rk kernel",
+        1.5,
+        is_peer=named(WAITING),
+    ),
+    Target("C++ handlers, one sends to another", "actors", "pipeline/2", KERNELS, limit_ns=1e9 / 20e6),
+    Target("C++ handlers, ping-pong against CAF", "actors", "ping-pong", KERNELS, A_THIRD),
+    Target("C++ handlers, eight send to one, against CAF", "actors", "fan-in", KERNELS, A_THIRD),
+    Target("a kernel that sleeps is woken, against a futex", "actors", "wake", "rk kernel", 1.3),
+    Target(NATIVE, NATIVE, "", "send_many + receive_many", limit_ns=1e9 / 10e6),
+    Target("Python handler against Pykka", "Python handler", "", "Kernel.send", 0.2, is_peer=named("pykka")),
+    Target("Python handler against a bare thread", "Python handler", "", "Kernel.send", 1.0, is_peer=named("thread")),
+    *asks("Python"),
+    *asks("native"),
 ]

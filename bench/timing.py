@@ -16,11 +16,11 @@ from typing import Any
 
 @dataclass
 class Candidate:
-    """`run(n)` does the work n times and returns seconds; results are per one of `per` units of work."""
+    """`run(n)` does the work n times and returns seconds: of all of it, or of each time, which gives a p99, too."""
 
     scenario: str
     name: str
-    run: Callable[[int], float]
+    run: Callable[[int], float | list[float]]
     count: int
     ours: bool = False
     unit: str = "ns"
@@ -42,6 +42,7 @@ def loop(statement: str, names: dict[str, Any], unroll: int = 10) -> Callable[[i
 def measure(candidates: list[Candidate], rounds: int) -> list[dict[str, Any]]:
     """Medians and inter-quartile ranges, one row a candidate."""
     samples: dict[int, list[float]] = {i: [] for i in range(len(candidates))}
+    tails: dict[int, list[float]] = {i: [] for i in range(len(candidates))}
     for round_number in range(rounds + 1):
         order = list(range(len(candidates)))
         random.shuffle(order)
@@ -50,12 +51,17 @@ def measure(candidates: list[Candidate], rounds: int) -> list[dict[str, Any]]:
             gc.collect()
             gc.disable()
             try:
-                took = one.run(one.count) / one.count * one.scale
+                took = one.run(one.count)
             finally:
                 gc.enable()
-            if round_number:  # the first round warms up
-                samples[i].append(took)
-    rows = []
+            if not round_number:  # the first round warms up
+                continue
+            if isinstance(took, list):
+                samples[i].append(statistics.median(took) * one.scale)
+                tails[i].append(statistics.quantiles(took, n=100)[-1] * one.scale)
+            else:
+                samples[i].append(took / one.count * one.scale)
+    rows: list[dict[str, Any]] = []
     for i, one in enumerate(candidates):
         low, middle, high = statistics.quantiles(samples[i], n=4)
         rows.append(
@@ -68,6 +74,8 @@ def measure(candidates: list[Candidate], rounds: int) -> list[dict[str, Any]]:
                 "ours": one.ours,
             }
         )
+        if tails[i]:
+            rows[-1]["p99"] = statistics.median(tails[i])
     return rows
 
 

@@ -2,18 +2,16 @@
 //
 //   wake/1/<contender>            ns from the ring of the bell until the sleeper runs: median; p99, p99.9 as counters
 //   nobody sleeps/1/<contender>   ns for a wake-up that finds nobody asleep
-#include <linux/futex.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 #include <string>
-#include <vector>
 
+#include "bells.h"
 #include "ringkernel/core/parking.h"
 #include "ringkernel/runtime/host_atomics.h"
 #include "support.h"
@@ -21,9 +19,8 @@
 namespace rk::bench {
 namespace {
 
-constexpr std::uint32_t kTrips = 200;
+constexpr Nanoseconds kUntilAsleep = 60'000;
 
-// Each is one direction: ring() makes the sleeper of wait() go on; every ring is waited for once.
 class ByParking {
  public:
   void ring() {
@@ -62,22 +59,6 @@ class ByConditionVariable {
   bool rung_ = false;
 };
 
-class ByFutex {
- public:
-  void ring() {
-    word_.store(1, std::memory_order_release);
-    syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-  }
-  void wait() {
-    while (word_.exchange(0, std::memory_order_acquire) == 0) {
-      syscall(SYS_futex, &word_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
-    }
-  }
-
- private:
-  std::atomic<std::uint32_t> word_{0};
-};
-
 class ByEventfd {
  public:
   ByEventfd() : fd_(eventfd(0, EFD_CLOEXEC)) {}
@@ -98,32 +79,6 @@ class ByEventfd {
 };
 
 template <class Bell>
-Nanoseconds wake_up(benchmark::State& state) {
-  constexpr Nanoseconds kUntilAsleep = 60'000;
-  Bell bell;
-  std::atomic<std::uint64_t> awake{0};
-  partner().start([&] {
-    for (std::uint32_t i = 0; i < kTrips; ++i) {
-      bell.wait();
-      awake.store(ticks(), std::memory_order_release);
-    }
-  });
-  std::vector<std::uint32_t> samples(kTrips);
-  for (auto& sample : samples) {
-    const std::uint64_t rest = ticks();
-    while (ticks() - rest < to_ticks(kUntilAsleep)) continue;
-    awake.store(0, std::memory_order_relaxed);
-    const std::uint64_t rung = ticks();
-    bell.ring();
-    std::uint64_t then = 0;
-    while ((then = awake.load(std::memory_order_acquire)) == 0) continue;
-    sample = static_cast<std::uint32_t>(then - std::min(then, rung));
-  }
-  partner().join();
-  return report_percentiles(state, samples);
-}
-
-template <class Bell>
 Nanoseconds in_vain(benchmark::State&) {
   constexpr int kRings = 2000;
   Bell bell;
@@ -132,11 +87,16 @@ Nanoseconds in_vain(benchmark::State&) {
   return to_ns(ticks() - start) / kRings;
 }
 
+template <class Bell>
+void add_wake_up(const std::string& name) {
+  add_cell("wake/1/" + name, [](benchmark::State& state) { return wake_up<Bell>(state, kUntilAsleep); });
+}
+
 void add_cells() {
-  add_cell("wake/1/rk Parking", wake_up<ByParking>);
-  add_cell("wake/1/std::condition_variable", wake_up<ByConditionVariable>);
-  add_cell("wake/1/futex", wake_up<ByFutex>);
-  add_cell("wake/1/eventfd", wake_up<ByEventfd>);
+  add_wake_up<ByParking>("rk Parking");
+  add_wake_up<ByConditionVariable>("std::condition_variable");
+  add_wake_up<ByFutex>("futex");
+  add_wake_up<ByEventfd>("eventfd");
   add_cell("nobody sleeps/1/rk Parking", in_vain<ByParking>);
   add_cell("nobody sleeps/1/std::condition_variable", in_vain<ByConditionVariable>);
   add_cell("nobody sleeps/1/futex", in_vain<ByFutex>);
