@@ -16,12 +16,12 @@ class Start(rk.Message):
     rally: rk.u32
 
 
-@rk.kernel
+@rk.kernel(publishes_to=["ping"])
 def pong(ctx: rk.Context, msg: Ball) -> None:
     ctx.send("ping", Ball(hits=msg.hits + 1, rally=msg.rally))
 
 
-@rk.kernel
+@rk.kernel(publishes_to=["pong"])
 def ping(ctx: rk.Context, msg: Start | Ball) -> None:
     if isinstance(msg, Start):
         ctx.send("pong", Ball(hits=1, rally=msg.rally))
@@ -37,7 +37,10 @@ def main() -> None:
     rally = parser.parse_args().rally
 
     with rk.Runtime() as rt:
-        players = rt.launch(ping), rt.launch(pong)
+        # Each sends to the other: both must be there before one of them starts.
+        players = rt.launch(ping, autostart=False), rt.launch(pong, autostart=False)
+        for player in players:
+            player.activate()
         began = rt.tick()
         players[0].send(Start(rally=rally))
         ball = players[0].receive(timeout=60.0)
