@@ -118,13 +118,12 @@ TEST(HostRing, TakesMoreProducersThanItHasLanes) {
   std::vector<std::thread> producers;
   for (std::uint64_t t = 0; t < kThreads; ++t) {
     producers.emplace_back([&, t] {
-      ++running;
-      while (running < kThreads) std::this_thread::yield();  // all alive at once
       for (std::uint64_t i = 0; i < kEach;) {
-        if (push(ring, t << 32 | i) == Status::kOk) {
-          ++i;
-        } else {
+        if (push(ring, t << 32 | i) != Status::kOk) {
           ring.wait_for_room(in_seconds(20));
+        } else if (++i == 1) {  // each has a lane before one of them ends and leaves its own to another
+          ++running;
+          while (running < kThreads) std::this_thread::yield();
         }
       }
     });
