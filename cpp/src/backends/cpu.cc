@@ -73,7 +73,6 @@ class CpuBackend final : public Backend {
  protected:
   void* do_alloc(std::size_t bytes) override { return take_memory(bytes); }
   void do_free(void* data, std::size_t bytes) override { give_memory(data, bytes); }
-  MemorySource& keeper() override { return process_memory(); }  // whose blocks come from the same heap
 
  private:
   std::shared_ptr<Scheduler> scheduler_;

@@ -38,7 +38,7 @@ Memory MemorySource::allocate(std::size_t bytes) {
   if (bytes == 0) return Memory{};
   void* data = do_alloc(bytes);
   if (data == nullptr) throw std::bad_alloc();
-  return Memory(data, bytes, &keeper());
+  return Memory(data, bytes, this);
 }
 
 MemorySource& process_memory() {

@@ -28,7 +28,7 @@ class Memory {
   MemorySource* source_ = nullptr;
 };
 
-// A source must outlive its blocks, or name a keeper that does.
+// A source must outlive its blocks: whoever may be the last to hold one keeps the source too, as lanes do.
 class MemorySource {
  public:
   virtual ~MemorySource() = default;
@@ -38,9 +38,6 @@ class MemorySource {
  protected:
   virtual void* do_alloc(std::size_t bytes) = 0;  // nullptr when there is none
   virtual void do_free(void* data, std::size_t bytes) = 0;
-  // Who takes the blocks back. A thread keeps the lanes it sent through until it ends or needs room, which may be after
-  // the runtime that they belonged to.
-  virtual MemorySource& keeper() { return *this; }
 
  private:
   friend class Memory;
