@@ -241,6 +241,42 @@ TEST_F(SchedulerTest, a_pinned_node_never_moves) {
   finish();
 }
 
+// Hands itself back with work left, as an actor does whose inbox is never empty.
+class Eternal final : public Runnable {
+ public:
+  explicit Eternal(bool may_move) { movable = may_move; }
+  void run(Worker& worker) override {
+    ++runs;
+    if (over) {
+      ended = true;
+    } else {
+      worker.scheduler().submit(*this);  // still marked
+    }
+  }
+  std::atomic<std::uint64_t> runs{0};
+  std::atomic<bool> over{false}, ended{false};
+};
+
+TEST_F(SchedulerTest, who_is_always_ready_in_one_queue_does_not_starve_the_other) {
+  for (const bool movable : {true, false}) {
+    Scheduler& scheduler = start(1);
+    Eternal eternal(movable);
+    Task other({}, 0, !movable);
+    ASSERT_TRUE(eternal.mark());
+    scheduler.submit(eternal);
+    ASSERT_TRUE(eventually([&] { return eternal.runs > 100; }));
+    for (std::uint64_t n = 1; n <= 3; ++n) {
+      other.give(scheduler);
+      EXPECT_TRUE(eventually([&] { return other.done() == n; }));
+    }
+    const std::uint64_t before = eternal.runs;
+    EXPECT_TRUE(eventually([&] { return eternal.runs > before; }));
+    eternal.over = true;
+    EXPECT_TRUE(eventually([&] { return eternal.ended.load(); }));
+    finish();
+  }
+}
+
 // -- blocked threads --------------------------------------------------------------------------------------------------
 
 TEST_F(SchedulerTest, a_blocked_thread_is_replaced_and_the_others_go_on) {

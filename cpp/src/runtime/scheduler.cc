@@ -129,8 +129,9 @@ void Scheduler::serve(Worker& worker, Runner& runner) {
   if (options_.pin && !cpus_.empty()) run_this_thread_on({cpus_[worker.index_ % cpus_.size()]});
   worker_of_this_thread = &worker;
   runner_of_this_thread = &runner;
+  bool shared_first = false;
   while (worker.serving_.load_acquire() == &runner) {  // R1
-    Runnable* node = find_work(worker);
+    Runnable* node = find_work(worker, &shared_first);
     if (node == nullptr) {
       if (stopping_.load_acquire() != 0) return;  // R1
       park(worker, runner);
@@ -144,9 +145,13 @@ void Scheduler::serve(Worker& worker, Runner& runner) {
   unused_runners_.push_back(&runner);
 }
 
-Runnable* Scheduler::find_work(Worker& worker) {
-  if (auto* node = worker.pinned_.try_pop()) return static_cast<Runnable*>(node);
-  if (auto* node = worker.shared_.try_pop()) return static_cast<Runnable*>(node);
+// Its two queues take turns: an actor in one that is always ready must not keep the other waiting.
+Runnable* Scheduler::find_work(Worker& worker, bool* shared_first) {
+  auto& first = *shared_first ? worker.shared_ : worker.pinned_;
+  auto& second = *shared_first ? worker.pinned_ : worker.shared_;
+  *shared_first = !*shared_first;
+  if (auto* node = first.try_pop()) return static_cast<Runnable*>(node);
+  if (auto* node = second.try_pop()) return static_cast<Runnable*>(node);
   for (std::uint32_t i = 1; i < workers(); ++i) {
     Worker& other = *workers_[(worker.index_ + i) % workers()];
     if (auto* node = other.shared_.try_pop()) {

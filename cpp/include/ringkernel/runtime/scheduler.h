@@ -110,7 +110,7 @@ class Scheduler : public std::enable_shared_from_this<Scheduler> {
  private:
   void start(Worker& worker);
   void serve(Worker& worker, Runner& runner);
-  Runnable* find_work(Worker& worker);
+  Runnable* find_work(Worker& worker, bool* shared_first);
   void park(Worker& worker, Runner& runner);
   void watch();
   bool look_at_workers();
