@@ -27,7 +27,7 @@ enum class DeadLetterReason : u8 {
   kUndeliverable,   // the receiver is gone
   kWrongType,       // a subscriber does not accept the class
   kSubscriberFull,  // a subscriber had no room
-  kHung,            // waited behind a handler that did not return
+  kHung,            // its handler did not return, or it waited behind one that did not
   kBackPressure,    // waited for room until the end
   kCount,
 };

@@ -47,13 +47,20 @@ class KernelContext {
   virtual std::uint64_t free_slots(Address to) = 0;  // credits of the edge to `to`; 0: none, or undeclared
   virtual void request_termination() = 0;            // of the kernel: drain, then stop
   virtual bool is_terminating() const = 0;
-  virtual void report_error(std::uint32_t code) = 0;  // counted and kept as last error; not a failure
+  virtual void report_error(std::uint32_t code, std::uint64_t count = 1) = 0;  // kept as last error; not a failure
+
+  // -- within handle_run()
+  // From now on the message in this slot is the one in hand: what header() is, and what a reply answers.
+  virtual void take_in_hand(const std::byte* slot) = 0;
+  // True: the instance has to look around, so the run ends with the message in hand.
+  virtual bool must_leave() const = 0;
 };
 
 enum class Outcome : std::uint8_t {
   kHandled,
   kFailed,   // the message is dead-lettered and not delivered again
   kRefused,  // as kFailed, but no fault of the handler: the message is of no type that it takes
+  kStopped,  // as kFailed, because of stop()
 };
 
 // One handler serves all instances of a kernel; each instance is one thread at a time.
@@ -69,6 +76,23 @@ class Handler {
   virtual void batch_ends(std::uint32_t /*instance*/) {}
 
   virtual Outcome handle(KernelContext& context, const MessageHeader& header, const std::byte* payload) = 0;
+
+  // Messages of one lane: header and payload lie at `first`, `first + stride`, ...
+  struct Run {
+    const std::byte* first = nullptr;
+    std::size_t stride = 0;
+    std::uint32_t count = 1;
+  };
+  // How many messages handle_run() may get; 1: it is not called. More only where each message takes microseconds at
+  // most: nobody looks around meanwhile.
+  virtual std::uint32_t longest_run() const { return 1; }
+  // handle() for each, until one is not handled or must_leave(). Returns for how many; `outcome`: of the last of them.
+  virtual std::uint32_t handle_run(KernelContext&, const Run&, Outcome* /*outcome*/) { return 0; }
+
+  // Code of this kind can be ended in the middle of a message.
+  virtual bool can_stop() const { return false; }
+  // Any thread: if this message is in hand, it ends as kStopped. False: it cannot be.
+  virtual bool stop(std::uint32_t /*instance*/, std::uint64_t /*message_id*/) { return false; }
 
   // Why the last message of the instance failed, for people. Called right after, within the batch.
   virtual std::string error_text(std::uint32_t /*instance*/) { return {}; }

@@ -54,7 +54,10 @@ class Inbox {
   // -- the receiver, one thread at a time
   // The same message until it is released, whatever has come meanwhile. nullptr: there is none.
   const std::byte* try_peek();
-  void release();
+  // What lies behind the peeked message in its lane and may be handled before anybody else's: how many messages, with
+  // it, and how many bytes apart.
+  std::uint32_t readable_run(std::uint32_t wanted, std::size_t* stride);
+  void release(std::uint32_t count = 1);
   // Lets go of the lane it stays at, so that the next message wakes it. False: there are messages.
   bool rest();
   // The same for a receiver that leaves although there may be messages.
@@ -77,7 +80,7 @@ class Inbox {
   bool must_move() const;
   bool starving(std::uint32_t priority) const;
   void put_back(Lane& lane);
-  void count_skipped(std::uint32_t priority);
+  void count_skipped(std::uint32_t priority, std::uint32_t count);
   void sweep();
 
   std::shared_ptr<MemorySource> memory_;

@@ -94,6 +94,10 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   void force_terminate();
   bool conclude_terminate();     // false: the handler did not return, and the kernel is given up as hung
   void end_now(KernelState as);  // for its supervisor: at once; kFailed or kTerminated
+  // Ends the handler of `stuck` from outside, if it still is in that message. False: such code cannot be stopped, or
+  // has been told a second ago. By one thread, the watchdogs'.
+  bool stop_stuck(const StuckHandler& stuck);
+  bool stop_handlers();  // whatever runs now, where it can be stopped; true: something was
   // `first` runs before anybody can see that it is hung; not at all when it has ended meanwhile.
   void give_up_as_hung(const StuckHandler& stuck, const std::function<void()>& first = {});
 
@@ -184,12 +188,15 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   LastWords last_words_;
   std::uint32_t supervised_as_ = 0;
   std::mutex mutex_;
-  std::mutex states_mutex_;  // the handlers' states, between a restart and a snapshot
+  std::mutex states_mutex_;    // the handlers' states, between a restart and a snapshot
+  StuckHandler told_;          // the watchdogs' thread: whom it told to stop last, and
+  std::uint64_t told_ns_ = 0;  // when
   std::atomic<KernelState> state_{KernelState::kCreated};
   std::atomic<std::uint32_t> round_robin_{0};
   std::atomic<std::uint64_t> restarts_{0};
   std::atomic<bool> hung_{false};
-  StuckHandler stuck_;  // written before hung_
+  std::atomic<bool> forced_{false};  // to terminate, and no handler may delay it
+  StuckHandler stuck_;               // written before hung_
 };
 
 }  // namespace rk

@@ -91,9 +91,12 @@ class Lane final : public ReadyNode<HostAtomics> {
   // -- the receiver
   const std::byte* try_peek() { return fifo_ ? fifo_->consumer().try_peek() : dropping_->consumer().try_peek(); }
   const std::byte* peek_ahead(std::uint64_t n) { return fifo_->consumer().try_peek(n); }  // in_place() only
-  void release() {
+  // How many messages from the peeked one on lie in a row, `stride()` bytes apart; at most `wanted`.
+  std::uint64_t readable_run(std::uint64_t wanted) { return fifo_ ? fifo_->consumer().readable_span(wanted) : 1; }
+  std::size_t stride() const { return fifo_->consumer().stride(); }  // in_place() only
+  void release(std::uint64_t count = 1) {
     if (fifo_) {
-      fifo_->consumer().release();
+      fifo_->consumer().release(count);
     } else {
       dropping_->consumer().release();
     }
