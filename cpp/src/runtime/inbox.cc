@@ -130,12 +130,25 @@ void Inbox::sweep() {
   sweep_wanted_.store_relaxed(0);  // S
 }
 
-void Inbox::release() {
+std::uint32_t Inbox::readable_run(std::uint32_t wanted, std::size_t* stride) {
+  if (!current_->in_place()) return 1;
+  *stride = current_->stride();
+  const std::uint32_t mine = current_->options().priority;
+  std::uint32_t most = std::min(wanted, std::max<std::uint32_t>(burst_, 1));
+  for (std::uint32_t p = 0; p < kPriorityCount; ++p) {  // a run ends where must_move() would say so
+    if (p == mine || ready_[p].looks_empty()) continue;
+    const std::uint32_t patience = kPatience - std::min(skipped_[p], kPatience - 1);
+    most = std::min(most, p > mine ? 1 : patience);
+  }
+  return static_cast<std::uint32_t>(current_->readable_run(most));
+}
+
+void Inbox::release(std::uint32_t count) {
   const std::uint32_t priority = current_->options().priority;
   peeked_ = nullptr;
-  current_->release();
-  if (burst_ != 0) --burst_;
-  count_skipped(priority);
+  current_->release(count);
+  burst_ -= std::min(burst_, count);
+  count_skipped(priority, count);
 }
 
 // Its turn is over, or somebody more urgent waits, or somebody has waited long enough.
@@ -152,12 +165,12 @@ bool Inbox::starving(std::uint32_t priority) const {
   return skipped_[priority] >= kPatience && !ready_[priority].looks_empty();
 }
 
-void Inbox::count_skipped(std::uint32_t priority) {
+void Inbox::count_skipped(std::uint32_t priority, std::uint32_t count) {
   skipped_[priority] = 0;
   for (std::uint32_t p = 0; p < priority; ++p) {
     if (ready_[p].looks_empty()) {
       skipped_[p] = 0;
-    } else if (++skipped_[p] == kPatience) {
+    } else if ((skipped_[p] += count) >= kPatience) {
       burst_ = 0;
     }
   }

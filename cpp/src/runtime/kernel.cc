@@ -112,6 +112,7 @@ bool Kernel::await_obeyed(std::uint64_t deadline_ns, const Poll& poll) {
 bool Kernel::join(std::uint64_t deadline_ns, const Poll& poll) {
   while (resident_) {
     const std::uint64_t now = HostAtomics::monotonic_ns();
+    if (forced_) stop_handlers();  // again: a message may have been about to begin
     if (resident_->join(std::min(deadline_ns, now + 50'000'000))) return true;
     if (now >= deadline_ns) return false;
     poll();
@@ -167,8 +168,33 @@ void Kernel::begin_terminate() {
 }
 
 void Kernel::force_terminate() {
-  const std::lock_guard lock(mutex_);
-  if (resident_) request(load_relaxed(control().is_active), kTerminateNow);  // K1 own line
+  {
+    const std::lock_guard lock(mutex_);
+    if (resident_) request(load_relaxed(control().is_active), kTerminateNow);  // K1 own line
+  }
+  forced_ = true;
+  stop_handlers();
+}
+
+bool Kernel::stop_stuck(const StuckHandler& stuck) {
+  constexpr std::uint64_t kObeysWithinNs = 1'000'000'000;
+  const std::uint64_t now = HostAtomics::monotonic_ns();
+  const bool told = told_ns_ != 0 && told_.instance == stuck.instance && told_.message_id == stuck.message_id;
+  if (!handler_->can_stop() || (told && now - told_ns_ > kObeysWithinNs)) return false;
+  handler_->stop(stuck.instance, stuck.message_id);
+  if (!told) told_ns_ = now;
+  told_ = stuck;
+  return true;
+}
+
+bool Kernel::stop_handlers() {
+  if (!handler_->can_stop()) return false;
+  bool any = false;
+  for (std::uint32_t i = 0; i < instances(); ++i) {
+    if (records_[i].busy_since.load_acquire() == 0) continue;         // S
+    any |= handler_->stop(i, records_[i].message_id.load_relaxed());  // S
+  }
+  return any;
 }
 
 bool Kernel::conclude_terminate() {

@@ -267,7 +267,7 @@ void Runtime::look_for_hang(const std::weak_ptr<Kernel>& watched) {
   const std::shared_ptr<Kernel> kernel = watched.lock();
   if (!kernel || kernel->silent()) return;
   const std::optional<StuckHandler> stuck = kernel->find_stuck(kernel->options().watchdog_ns);
-  if (!stuck) return watch_over(kernel);
+  if (!stuck || kernel->stop_stuck(*stuck)) return watch_over(kernel);
   MessageHeader header{};
   header.type_id = stuck->message_type;
   header.message_id = stuck->message_id;

@@ -194,6 +194,7 @@ void Supervisors::stop(const Action& action, std::vector<std::uint32_t>* hung) {
   }
   if (action.for_good) return kernel->end_now(KernelState::kTerminated);
   if (wait_until_rests(action.id, *kernel)) return;
+  if (kernel->stop_handlers() && wait_until_rests(action.id, *kernel)) return;
   kernel->give_up_as_hung({});
   hung->push_back(action.id);
 }
