@@ -224,17 +224,64 @@ bool CpuInstance::run_batch() {
   moment_ = clock_now();
   const std::uint64_t end = moment_ + kBatchNtp64;
   std::uint64_t done = 0;
-  for (bool go_on = true; go_on && done < kBatchMessages && moment_ < end; ++done) {
+  for (bool go_on = true; go_on && done < kBatchMessages && moment_ < end;) {
     const std::byte* slot = record_.inbox.try_peek();
     if (slot == nullptr) break;
-    go_on = run_one(slot) && !sender_.waiting() && !notes_.there() && !kernel_.gate.looks_shut();
-    record_.inbox.release();
+    std::uint32_t count = 1;
+    const Handler::Run run = next_run(slot, kBatchMessages - done);
+    if (run.count > 1) {
+      count = deliver_run(run, &go_on);
+    } else {
+      go_on = run_one(slot);
+    }
+    go_on = go_on && !sender_.waiting() && !notes_.there() && !kernel_.gate.looks_shut();
+    record_.inbox.release(count);
+    done += count;
   }
   kernel_.spec.handler->batch_ends(index);
   sender_.publish();
   kernel_.beat(done, record_.failed.load_relaxed() - failed_before);  // S
   return true;
 }
+
+// Messages from `slot` on that the handler may have at once; 1: run_one() is for this one.
+Handler::Run CpuInstance::next_run(const std::byte* slot, std::uint64_t most) {
+  Handler::Run run{slot, 0, 1};
+  const std::uint64_t longest = std::min<std::uint64_t>(kernel_.spec.handler->longest_run(), most);
+  if (longest <= 1 || kernel_.spec.dedup_window != 0) return run;
+  const std::uint32_t there = record_.inbox.readable_run(static_cast<std::uint32_t>(longest), &run.stride);
+  for (run.count = 0; run.count < there; ++run.count) {
+    MessageHeader header;
+    std::memcpy(&header, slot + run.count * run.stride, sizeof(header));
+    if (header.deadline != 0 && header.deadline < moment_) break;
+    shard_.merge(header.hlc);
+  }
+  return run;
+}
+
+// Returns how many messages are done with.
+std::uint32_t CpuInstance::deliver_run(const Handler::Run& run, bool* go_on) {
+  take_in_hand(run.first);
+  const std::uint64_t begun = moment_;
+  begin_handler(header_);
+  Outcome outcome = Outcome::kHandled;
+  const std::uint32_t count = kernel_.spec.handler->handle_run(*this, run, &outcome);
+  end_handler(begun, count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    MessageHeader header;
+    std::memcpy(&header, run.first + i * run.stride, sizeof(header));
+    record_queueing(begun, header.hlc);
+  }
+  *go_on = !exits_;
+  if (outcome == Outcome::kHandled) return count;
+  const std::byte* last = run.first + (count - 1) * run.stride;
+  take_in_hand(last);
+  after_failure(outcome, last + sizeof(header_));
+  *go_on = verdict_.load_relaxed() != 0 && !gave_up_;  // P1 own store
+  return count;
+}
+
+void CpuInstance::take_in_hand(const std::byte* slot) { std::memcpy(&header_, slot, sizeof(header_)); }
 
 // False: the instance takes no more for now.
 bool CpuInstance::run_one(const std::byte* slot) {
@@ -260,17 +307,28 @@ bool CpuInstance::run_one(const std::byte* slot) {
 bool CpuInstance::deliver(const std::byte* payload) {
   shard_.merge(header_.hlc);
   const std::uint64_t begun = moment_;
-  record_.message_id.store_relaxed(header_.message_id);  // S
-  record_.message_type.store_relaxed(header_.type_id);   // S
-  record_.busy_since.store_release(begun);               // S
+  begin_handler(header_);
   const Outcome outcome = kernel_.spec.handler->handle(*this, header_, payload);
-  record_.busy_since.store_relaxed(0);  // S
-  moment_ = clock_now();
-  record_latency(begun, moment_);
-  InstanceRecord::add(record_.handled);
+  end_handler(begun, 1);
+  record_queueing(begun, header_.hlc);
   if (outcome == Outcome::kHandled) return !exits_;
   after_failure(outcome, payload);
   return verdict_.load_relaxed() != 0 && !gave_up_;  // P1 own store
+}
+
+void CpuInstance::begin_handler(const MessageHeader& header) {
+  record_.message_id.store_relaxed(header.message_id);  // S
+  record_.message_type.store_relaxed(header.type_id);   // S
+  record_.busy_since.store_release(moment_);            // S
+}
+
+// The messages of a run share their time: a look at the clock costs more than most of their handlers.
+void CpuInstance::end_handler(std::uint64_t begun, std::uint32_t count) {
+  record_.busy_since.store_relaxed(0);  // S
+  moment_ = clock_now();
+  InstanceLatencies& latencies = *record_.latencies.load_relaxed();  // S own
+  latencies.handler.record(to_ns(moment_ > begun ? moment_ - begun : 0) / count, count);
+  InstanceRecord::add(record_.handled, count);
 }
 
 // The slot is the one in hand: the inbox may not be asked again before it is released, somebody more urgent may be
@@ -278,9 +336,12 @@ bool CpuInstance::deliver(const std::byte* payload) {
 void CpuInstance::after_failure(Outcome outcome, const std::byte* payload) {
   const std::string error = kernel_.spec.handler->error_text(self_.instance());
   const bool refused = outcome == Outcome::kRefused;
+  const DeadLetterReason reason = refused                        ? DeadLetterReason::kWrongType
+                                  : outcome == Outcome::kStopped ? DeadLetterReason::kHung
+                                                                 : DeadLetterReason::kHandlerFailed;
   InstanceRecord::add(refused ? record_.refused : record_.failed);
-  bury(refused ? DeadLetterReason::kWrongType : DeadLetterReason::kHandlerFailed, header_, payload, error);
-  answer_error(static_cast<std::uint32_t>(refused ? DeadLetterReason::kWrongType : DeadLetterReason::kHandlerFailed));
+  bury(reason, header_, payload, error);
+  answer_error(static_cast<std::uint32_t>(reason));
   if (refused) return;
   record_.last_error.store_relaxed(1);  // S
   if (kernel_.spec.supervised) {
@@ -309,11 +370,8 @@ void CpuInstance::bury(DeadLetterReason reason, const MessageHeader& header, con
   kernel_.spec.switchboard->bury(reason, self(), header, payload, error);
 }
 
-void CpuInstance::record_latency(std::uint64_t start, std::uint64_t end) {
-  InstanceLatencies& latencies = *record_.latencies.load_relaxed();  // S own
-  latencies.handler.record(to_ns(end > start ? end - start : 0));
-  const std::uint64_t sent = header_.hlc;
-  latencies.queueing.record(to_ns(start > sent ? start - sent : 0));
+void CpuInstance::record_queueing(std::uint64_t start, std::uint64_t sent) {
+  record_.latencies.load_relaxed()->queueing.record(to_ns(start > sent ? start - sent : 0));  // S own
 }
 
 std::uint64_t CpuInstance::clock_now() { return kernel_.spec.clock->clock().now(); }
@@ -393,9 +451,9 @@ void CpuInstance::request_termination() {
 
 bool CpuInstance::is_terminating() const { return exits_ || kernel_.stop() != kTerminateNo; }
 
-void CpuInstance::report_error(std::uint32_t code) {
+void CpuInstance::report_error(std::uint32_t code, std::uint64_t count) {
   record_.last_error.store_relaxed(code);  // S
-  InstanceRecord::add(record_.reported);
+  InstanceRecord::add(record_.reported, count);
 }
 
 }  // namespace rk

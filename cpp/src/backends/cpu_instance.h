@@ -70,7 +70,9 @@ class CpuInstance final : public Runnable, public InboxOwner, public LaneSender,
   std::uint64_t free_slots(Address to) override;
   void request_termination() override;
   bool is_terminating() const override;
-  void report_error(std::uint32_t code) override;
+  void report_error(std::uint32_t code, std::uint64_t count) override;
+  void take_in_hand(const std::byte* slot) override;
+  bool must_leave() const override { return exits_ || sender_.waiting(); }
 
  private:
   enum class Awaits { kPoke, kMessages, kWork };  // work: messages, or a look at what waits for room
@@ -82,7 +84,11 @@ class CpuInstance final : public Runnable, public InboxOwner, public LaneSender,
   Next report_exit();
   bool run_batch();  // false: nothing was there
   bool run_one(const std::byte* slot);
+  Handler::Run next_run(const std::byte* slot, std::uint64_t most);
+  std::uint32_t deliver_run(const Handler::Run& run, bool* go_on);
   bool deliver(const std::byte* payload);
+  void begin_handler(const MessageHeader& header);
+  void end_handler(std::uint64_t begun, std::uint32_t count);
   void after_failure(Outcome outcome, const std::byte* payload);
   void answer_error(std::uint32_t code);
   bool linger(Worker& worker);
@@ -92,7 +98,7 @@ class CpuInstance final : public Runnable, public InboxOwner, public LaneSender,
   void bury_left_over(const std::byte* slot);
   void bury(DeadLetterReason reason, const MessageHeader& header, const std::byte* payload, std::string_view error);
   MessageHeader make_header(Address to, const Outgoing& message);
-  void record_latency(std::uint64_t start, std::uint64_t end);
+  void record_queueing(std::uint64_t start, std::uint64_t sent);
   std::uint64_t clock_now();
   std::uint64_t next_message_id();
 

@@ -10,6 +10,7 @@ void bind_messages(pybind11::module_& module);
 void bind_rings(pybind11::module_& module);
 void bind_hlc(pybind11::module_& module);
 void bind_kernels(pybind11::module_& module);
+void bind_vm(pybind11::module_& module);
 
 // A hot method as a plain C function: pybind11's dispatch costs about 100 ns, this one about 10.
 using FastCall = PyObject* (*)(PyObject* self, PyObject* const* args, Py_ssize_t count);

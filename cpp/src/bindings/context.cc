@@ -182,6 +182,10 @@ void bind_context(py::module_& module) {
       .def("update_clock", &update_clock, py::arg("timestamp"), "Merge a timestamp. Raises ClockSkewError.")
       .def("report_error", &report_error, py::arg("code"), "Count an error and keep its code; the message is handled.")
       .def(
+          "_report_errors",
+          [](ContextBox& b, std::uint32_t code, std::uint64_t count) { current(b).report_error(code, count); },
+          py::arg("code"), py::arg("count"), "What a compiled handler counted during a message.")
+      .def(
           "fence", [](ContextBox&, const std::string&) {}, py::arg("scope") = "block")
       .def(
           "now", [](ContextBox& b) { return current(b).now(); }, "The hybrid logical time; stamps nothing.")

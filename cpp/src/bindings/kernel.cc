@@ -161,8 +161,8 @@ py::object state_object(KernelBox& box, std::uint32_t instance) {
   if (bytes.empty()) return py::none();
   auto* type = reinterpret_cast<PyTypeObject*>(box.native_state.ptr());
   // The view keeps the handler whose bytes it shows.
-  const py::capsule owner(new std::shared_ptr<NativeHandler>(box.native),
-                          [](void* held) { delete static_cast<std::shared_ptr<NativeHandler>*>(held); });
+  const py::capsule owner(new std::shared_ptr<MachineHandler>(box.native),
+                          [](void* held) { delete static_cast<std::shared_ptr<MachineHandler>*>(held); });
   return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(new_view(type, bytes.data(), owner.ptr())));
 }
 

@@ -8,7 +8,7 @@
 
 #include "ask_port.h"
 #include "errors.h"
-#include "native_handler.h"
+#include "machine_handler.h"
 #include "python_handler.h"
 #include "ringkernel/runtime/runtime.h"
 
@@ -37,7 +37,7 @@ struct KernelBox : Initialised {
   std::vector<pybind11::type> accepts;
   std::shared_ptr<AskPorts> asks;
   std::shared_ptr<PythonHandler> python;  // one of the two
-  std::shared_ptr<NativeHandler> native;
+  std::shared_ptr<MachineHandler> native;
   pybind11::object native_state;  // the class of its state, or None
   std::uint32_t generation = fork_generation();
 };

@@ -280,6 +280,10 @@ PyObject* raise_error_reply(const KernelBox& box, const MessageHeader& header, c
     return raise("DeadlineExpiredError", "kernel '%s': the message's deadline passed before a handler began",
                  box.kernel->name().c_str());
   }
+  if (code == static_cast<std::uint32_t>(DeadLetterReason::kHung)) {
+    return raise("KernelHungError", "kernel '%s': the handler of this message did not return and was stopped",
+                 box.kernel->name().c_str());
+  }
   if (code == kAnswerDuplicate) {
     return raise("InvalidArgumentError", "message_id: found %llu, which kernel '%s' has seen: need another, or none",
                  static_cast<unsigned long long>(header.correlation_id), box.kernel->name().c_str());

@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, module) {
   rk::py::bind_hlc(module);
   rk::py::bind_rings(module);
   rk::py::bind_kernels(module);
+  rk::py::bind_vm(module);
 }

@@ -6,7 +6,9 @@
 #include <system_error>
 
 #include "bindings.h"
+#include "compiled_handler.h"
 #include "kernel_box.h"
+#include "native_handler.h"
 #include "ring_box.h"
 
 namespace rk::py {
@@ -80,42 +82,69 @@ std::shared_ptr<void> kept_alive(const py::object& object) {
   });
 }
 
-std::shared_ptr<NativeHandler> native_from(RuntimeBox& box, const py::dict& o, const std::vector<py::type>& accepts,
-                                           const KernelOptions& options) {
-  NativeHandler::Options made;
-  made.function = reinterpret_cast<rk_handler>(o["pointer"].cast<std::uintptr_t>());
+// What a handler of machine code is told, whoever made it; `targets`: the names that it sends to, by index.
+MachineHandler::Given given_from(RuntimeBox& box, const py::dict& o, const std::vector<py::type>& accepts,
+                                 const KernelOptions& options, std::vector<std::string> targets) {
+  MachineHandler::Given given;
   for (const py::type& type : accepts) {
     const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type.ptr()));
     if (layout == nullptr) throw py::error_already_set();
-    made.accepts.push_back({layout->layout->type_id, layout->layout->size});
+    given.accepts.push_back({layout->layout->type_id, layout->layout->size});
   }
   if (!o["state"].is_none()) {
     const auto* state = reinterpret_cast<MessageObject*>(o["state"].ptr());
-    made.initial_state.assign(state->payload, state->payload + options.state_layout.size);
+    given.initial_state.assign(state->payload, state->payload + options.state_layout.size);
   }
-  made.instances = options.instances;
-  made.targets = static_cast<std::uint32_t>(options.publishes_to.size());
+  given.instances = options.instances;
+  given.targets = targets;
   const std::weak_ptr<Runtime> runtime = box.runtime;
-  made.resolve = [runtime, names = options.publishes_to](std::uint32_t index) {
+  given.resolve = [runtime, names = std::move(targets)](std::uint32_t index) {
     if (names[index] == "host") return std::uint64_t{0};
     const auto living = runtime.lock();
     const auto kernel = living ? living->find(names[index]) : nullptr;
-    if (!kernel) return NativeHandler::kNowhere;
+    if (!kernel) return MachineHandler::kNowhere;
     const Address at = kernel->address();
     return Address::make(at.node(), at.kernel(), KernelContext::kAnyInstance).word;
   };
-  made.keep_alive = kept_alive(o["keep_alive"]);
-  return std::make_shared<NativeHandler>(std::move(made));
+  given.keep_alive = kept_alive(o["keep_alive"]);
+  return given;
+}
+
+// {"entries": [(address of the run function, of its program)] as `accepts`, sizes in bytes, names}
+CompiledHandler::Code code_from(const py::dict& o) {
+  CompiledHandler::Code code;
+  for (const py::handle row : o["entries"].cast<py::list>()) {
+    const auto t = row.cast<py::tuple>();
+    code.entries.push_back({reinterpret_cast<rk_run>(t[0].cast<std::uintptr_t>()),
+                            reinterpret_cast<const void*>(t[1].cast<std::uintptr_t>())});
+  }
+  code.frame_bytes = o["frame"].cast<std::size_t>();
+  code.shared_bytes = o["shared"].cast<std::size_t>();
+  code.message_bytes = o["message"].cast<std::size_t>();
+  code.topics = o["topics"].cast<std::vector<std::string>>();
+  code.file = o["file"].cast<std::string>();
+  code.assertions = o["assertions"].cast<std::unordered_map<std::uint32_t, std::string>>();
+  code.longest_run = o["longest_run"].cast<std::uint32_t>();
+  return code;
 }
 
 std::shared_ptr<Handler> handler_from(RuntimeBox& box, const py::dict& o, KernelBox* made,
                                       const KernelOptions& options) {
-  if (o["pointer"].is_none()) {
+  const bool compiled = !o["code"].is_none();
+  if (!compiled && o["pointer"].is_none()) {
     made->python = std::make_shared<PythonHandler>(o["callable"], o["state"], made->accepts, o["on_error"],
                                                    o["resolve"], options.instances);
     return made->python;
   }
-  made->native = native_from(box, o, made->accepts, options);
+  if (compiled) {
+    const auto code = o["code"].cast<py::dict>();
+    auto targets = code["targets"].cast<std::vector<std::string>>();
+    made->native = std::make_shared<CompiledHandler>(code_from(code),
+                                                     given_from(box, o, made->accepts, options, std::move(targets)));
+  } else {
+    made->native = std::make_shared<NativeHandler>(reinterpret_cast<rk_handler>(o["pointer"].cast<std::uintptr_t>()),
+                                                   given_from(box, o, made->accepts, options, options.publishes_to));
+  }
   made->native_state = o["state"].is_none() ? py::object(py::none()) : py::object(py::type::of(o["state"]));
   return made->native;
 }

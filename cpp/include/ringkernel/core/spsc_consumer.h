@@ -65,6 +65,8 @@ class alignas(kRingLineBytes) SpscConsumer {
     return count;
   }
 
+  std::size_t stride() const { return shape_.stride(); }
+
   // Hands the oldest `count` peeked slots back.
   void release(std::uint64_t count = 1) {
     const std::uint64_t seq = next() + count;
