@@ -18,10 +18,13 @@ from . import _core, errors
 from ._core import Context, HlcClock, HlcShard, HlcTimestamp, Message, MessageHeader, Operation
 from ._paths import get_cmake_dir, get_include
 from .checkpoint import Snapshot
+from .compiled import CompiledHandler
 from .dead_letters import DeadLetter, DeadLetterReason, DeadLetters, DeadLetterStats
+from .device_functions import device
 from .edges import Edge, EdgeStats
 from .errors import *  # noqa: F403
 from .handlers import kernel
+from .intrinsics import bitcast, clz, ctz, popcount, zeros
 from .kernels import Kernel, KernelState, Priority
 from .messages import field, message, state
 from .native import NativeHandler
@@ -38,6 +41,7 @@ __version__ = _core.version
 __all__ = [
     "Array",
     "Bytes",
+    "CompiledHandler",
     "Context",
     "DeadLetter",
     "DeadLetterReason",
@@ -72,7 +76,11 @@ __all__ = [
     "Vec",
     "Watch",
     "__version__",
+    "bitcast",
     "boolean",
+    "clz",
+    "ctz",
+    "device",
     "errors",
     "f16",
     "f32",
@@ -86,10 +94,12 @@ __all__ = [
     "i64",
     "kernel",
     "message",
+    "popcount",
     "state",
     "u8",
     "u16",
     "u32",
     "u64",
+    "zeros",
 ]
 __all__ += errors.__all__

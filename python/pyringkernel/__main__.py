@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import platform
 import shlex
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__, abi
+from ._explain import TARGETS, explain
 from ._paths import get_cmake_dir, get_include
 from .errors import RingKernelError
 from .runtime import Runtime
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--includes", action="store_true", help="compiler flags that find the C++ headers")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("doctor", help="what there is on this machine, and what is not and why")
+    _add_explain(commands)
     asked = parser.parse_args(arguments)
     if not (asked.version or asked.cmakedir or asked.includes or asked.command):
         parser.error("nothing was asked for; see --help")
@@ -43,7 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RingKernelError as error:
         print(error, file=sys.stderr)
         return 1
+    if asked.command == "explain":
+        return explain(asked.file, asked.target or list(TARGETS), asked.handler)
     return doctor() if asked.command == "doctor" else 0
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("explain", help="what the compiled handlers of a file are translated to")
+    parser.add_argument("file", help="a Python file; it is imported")
+    parser.add_argument("--target", action="append", choices=TARGETS, help="may be given again (default: all)")
+    parser.add_argument("--handler", action="append", default=[], help="its name; may be given again (default: all)")
 
 
 def doctor() -> int:
@@ -54,6 +66,7 @@ def doctor() -> int:
     _line("platform", platform.platform())
     _line("cpus", f"{os.cpu_count()}, {_usable_cpus()} of them usable by this process")
     _line("c++", _cpp_files())
+    _line("compiler", _compiler())
     print("backends")
     try:
         with Runtime() as runtime:
@@ -78,6 +91,17 @@ def _lock() -> str:
 
 def _usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _compiler() -> str:
+    from .compiler.engines import has_llvm
+    from .compiler.llvm.cache import default_cache
+
+    if not has_llvm():
+        return "bytecode; for machine code: pip install 'pyringkernel[jit]'"
+    cache = default_cache()
+    kept = f"kept in {cache.path}" if cache is not None else "not kept"
+    return f"machine code by llvmlite {importlib.metadata.version('llvmlite')}, {kept}"
 
 
 def _cpp_files() -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .compiler.diagnostics import Diagnostic
+
 
 class RingKernelError(Exception):
     """Base of all errors of this package."""
@@ -119,8 +124,22 @@ class HandlerSignatureError(RingKernelError, TypeError):
     """A handler does not look or behave like one."""
 
 
+class TranslationError(HandlerSignatureError):
+    """A handler cannot be compiled; ``diagnostics`` has file, line, column, message and hint of each reason."""
+
+    diagnostics: tuple[Diagnostic, ...]
+
+    def __init__(self, text: str, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
+        super().__init__(text)
+        self.diagnostics = diagnostics
+
+
 class KernelError(RingKernelError):
     """Base of the errors of kernels."""
+
+
+class UnsupportedOnTargetError(KernelError, NotImplementedError):
+    """A compiled handler needs what the target does not have; the text names both."""
 
 
 class UnknownKernelError(KernelError, LookupError):
@@ -257,10 +276,12 @@ __all__ = [
     "SlotTooSmallError",
     "SupervisorTerminatedError",
     "TopicError",
+    "TranslationError",
     "TypeIdCollisionError",
     "UndeclaredTargetError",
     "UnknownKernelError",
     "UnsupportedError",
+    "UnsupportedOnTargetError",
     "ViewInUseError",
     "WrongItemError",
     "WrongMessageError",

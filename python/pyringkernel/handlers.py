@@ -6,14 +6,18 @@ import inspect
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from . import _core
-from .errors import HandlerSignatureError, UnsupportedError
+from .errors import HandlerSignatureError, InvalidArgumentError, TranslationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .compiled import CompiledHandler
+
+P = ParamSpec("P")
+R = TypeVar("R")
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -124,7 +128,7 @@ def _state(annotation: Any, parameter: str, name: str) -> type[Any] | None:
 
 
 @overload
-def kernel(function: F, /) -> F: ...
+def kernel(function: Callable[P, R], /) -> CompiledHandler[P, R]: ...
 @overload
 def kernel(
     *,
@@ -132,8 +136,19 @@ def kernel(
     mode: str = "persistent",
     block_size: int = 1,
     publishes_to: Sequence[str] = (),
-    compiled: bool = False,
+    compiled: Literal[False],
+    checked: bool = True,
 ) -> Callable[[F], F]: ...
+@overload
+def kernel(
+    *,
+    id: str | None = None,
+    mode: str = "persistent",
+    block_size: int = 1,
+    publishes_to: Sequence[str] = (),
+    compiled: Literal[True] = True,
+    checked: bool = True,
+) -> Callable[[Callable[P, R]], CompiledHandler[P, R]]: ...
 def kernel(
     function: Any = None,
     /,
@@ -142,21 +157,40 @@ def kernel(
     mode: str = "persistent",
     block_size: int = 1,
     publishes_to: Sequence[str] = (),
-    compiled: bool = False,
+    compiled: bool = True,
+    checked: bool = True,
 ) -> Any:
-    """Mark a function as a handler: ``(ctx, message)`` or ``(ctx, state, message)``, returning a reply or None.
+    """Make a handler of a function ``(ctx, message)`` or ``(ctx, state, message)`` that returns a reply or None.
 
-    The function stays callable as it is. Raises HandlerSignatureError at once when it cannot be a handler.
+    It is compiled: translated at once from the handler language (docs/language.md), and run without the interpreter
+    lock. compiled=False: any Python callable, run as it is; it stays the same function. id: the kernel's name (default:
+    the function's). publishes_to: names of kernels that it sends to. block_size: threads of a block where the backend
+    has blocks. checked=False: no test of indexes; one outside of its array is then undefined behaviour.
+
+    Raises TranslationError with every reason why it cannot be translated, HandlerSignatureError when it is no handler.
     """
-    if compiled:
-        raise UnsupportedError("compiled handlers are not part of this release: leave compiled=False")
     if mode not in ("persistent", "event_driven"):
         raise HandlerSignatureError(f"mode: found {mode!r}, need 'persistent' or 'event_driven'")
+    if isinstance(block_size, bool) or not isinstance(block_size, int) or not 1 <= block_size <= 1024:
+        raise HandlerSignatureError(f"block_size: found {block_size!r}, need 1 to 1024")
 
     def mark(target: Any) -> Any:
         name = id or _name_of(target)
+        if hasattr(target, "__rk_kernel__"):
+            raise HandlerSignatureError(f"{name} is a handler already: decorate it once")
         found = inspect_handler(target, name)
         spec = KernelSpec(name, found.accepts, found.replies, found.state, mode, block_size, tuple(publishes_to))
+        if compiled:
+            from .compiled import CompiledHandler
+            from .compiler.frontend import translate
+
+            try:
+                program = translate(
+                    target, name=name, publishes_to=spec.publishes_to, block_size=block_size, checked=checked
+                )
+            except TranslationError as error:
+                raise error.with_traceback(None) from None  # what is wrong is in the user's file, not in ours
+            return CompiledHandler(target, spec, program)
         try:
             target.__rk_kernel__ = spec
         except AttributeError as error:
@@ -171,6 +205,9 @@ def kernel(
 def spec_of(function: Any, name: str | None, accepts: Sequence[type[Any]] | None) -> KernelSpec:
     """The spec of anything that launch() is given."""
     marked = getattr(function, "__rk_kernel__", None)
-    if isinstance(marked, KernelSpec) and accepts is None:
-        return marked
+    if isinstance(marked, KernelSpec):
+        if accepts is None:
+            return marked
+        if not inspect.isfunction(function):
+            raise InvalidArgumentError(f"accepts: {function!r} was made for {[c.__name__ for c in marked.accepts]}")
     return inspect_handler(function, name or _name_of(function), accepts)

@@ -47,10 +47,11 @@ class Kernel:
     ``priority=`` (Priority) and ``deadline=`` (seconds from now in which a handler must have begun).
     """
 
-    __slots__ = ("__weakref__", "_core", "_runtime", "ask", "call", "receive", "send", "try_send")
+    __slots__ = ("__weakref__", "_core", "_engine", "_runtime", "ask", "call", "receive", "send", "try_send")
 
-    def __init__(self, core: _core.Kernel, runtime: Runtime) -> None:
+    def __init__(self, core: _core.Kernel, runtime: Runtime, engine: str) -> None:
         self._core = core
+        self._engine = engine
         self._runtime = runtime  # a runtime lives as long as somebody can use one of its kernels
         # The native methods themselves: a Python frame in between would double the cost of a send.
         self.send = core.send
@@ -151,6 +152,11 @@ class Kernel:
         return self._core.backend
 
     @property
+    def engine(self) -> str:
+        """What runs its handler: "llvm", "vm", "python", or "native" for a C function."""
+        return self._engine
+
+    @property
     def mode(self) -> str:
         """How it really runs: "persistent" or "event_driven"."""
         return self._core.mode
@@ -197,7 +203,7 @@ class Kernel:
 
     @property
     def error_count(self) -> int:
-        """How often the handler raised."""
+        """How often the handler raised or failed, and errors that it counted by itself."""
         return self._core.error_count
 
     @property

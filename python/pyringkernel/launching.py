@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from .checkpoint import Snapshot
+from .compiled import CompiledHandler
 from .errors import (
     CapacityError,
     InvalidArgumentError,
     KernelTerminatedError,
+    UndeclaredTargetError,
     UnknownKernelError,
     WrongMessageError,
 )
@@ -112,8 +114,10 @@ def _initial_state(spec: Any, state: Any) -> Any:
     return state.copy()
 
 
-def _payload_size(spec: Any, given: int | None) -> int:
+def _payload_size(handler: Any, spec: Any, given: int | None) -> int:
     sizes = [layout_of(cls).size for cls in (*spec.accepts, *spec.replies)]
+    if isinstance(handler, CompiledHandler):
+        sizes += [size for _, size in handler.program.replies]
     size = given or max([256, *sizes])
     if type(size) is not int or not 0 < size < 2**31 - 256:
         raise InvalidArgumentError(f"max_message_size: found {size!r}, need an int from 1 to 2**31 - 257")
@@ -177,6 +181,35 @@ def _names(given: Any) -> list[str]:
     return list(given)
 
 
+def _code(handler: Any, compiled: bool, engine: str) -> tuple[str, dict[str, Any] | None, Any, Any]:
+    """The engine's name; compiled code for the core, or what to call instead; what must live as long as the kernel."""
+    if not isinstance(handler, CompiledHandler):
+        if engine != "auto":
+            raise InvalidArgumentError(f"engine: found {engine!r}; only compiled handlers have a choice")
+        name = "native" if isinstance(handler, NativeHandler) else "python"
+        return name, None, handler, (handler, getattr(handler, "keep_alive", None))
+    from .compiler.engines import launch_code
+
+    if not compiled and engine not in ("auto", "python"):
+        raise InvalidArgumentError(f"engine: found {engine!r} with compiled=False; give one of the two")
+    made = handler.engine(engine if compiled else "python")
+    if made.callable is not None:
+        return made.name, None, made.callable, handler
+    return made.name, launch_code(handler, made), handler, (handler, made)
+
+
+def _check_targets(handler: Any, name: str, publishes_to: list[str]) -> None:
+    """What compiled code sends to is known, so what is missing is said before the first message."""
+    if not isinstance(handler, CompiledHandler):
+        return
+    missing = [t for t in handler.program.targets if t not in ("host", name, *publishes_to)]
+    if missing:
+        raise UndeclaredTargetError(
+            f"kernel {name!r} sends to {', '.join(map(repr, missing))}, and no edge leads there: name the target in "
+            f"publishes_to= of the handler or of launch(), or launch with autostart=False and use rt.connect()"
+        )
+
+
 def launch_options(handler: Any, **given: Any) -> dict[str, Any]:
     """The options of the core's launch(), but for what only the runtime knows. Raises what launch() raises."""
     if not isinstance(given["name"], str | None):
@@ -199,23 +232,29 @@ def launch_options(handler: Any, **given: Any) -> dict[str, Any]:
         raise InvalidArgumentError(f"restart: found {given['restart']!r}, need one of {', '.join(RESTART)}")
     workers = given["workers"]
     worker = given["worker"]
+    publishes_to = [*dict.fromkeys([*spec.publishes_to, *_names(given["publishes_to"])])]
+    if given["autostart"]:
+        _check_targets(handler, name, publishes_to)
+    chosen, code, function, keep = _code(handler, given["compiled"], given["engine"])
     return {
         "name": name,
-        "callable": handler,
+        "callable": function,
+        "code": code,
+        "engine": chosen,
         "pointer": handler.pointer if isinstance(handler, NativeHandler) else None,
-        "keep_alive": (handler, getattr(handler, "keep_alive", None)),
+        "keep_alive": keep,
         "state": _initial_state(spec, given["state"]),
         "accepts": list(spec.accepts),
         "instances": _whole("instances", given["instances"], 1, 2**20 - 2, "1 to 2**20 - 2"),
         "capacity": capacity,
-        "max_payload": _payload_size(spec, given["max_message_size"]),
+        "max_payload": _payload_size(handler, spec, given["max_message_size"]),
         "max_failures": max_failures,
         "failure_window": window,
         "route_by": _route(spec, given["routing"]),
         "dedup": _whole("dedup", given["dedup"], 0, 2**24, "how many message ids to remember, from 0 to 2**24"),
         "worker": -1 if worker is None else _whole("worker", worker, 0, workers - 1, f"0 to {workers - 1}"),
         "watchdog": watchdog,
-        "publishes_to": [*dict.fromkeys([*spec.publishes_to, *_names(given["publishes_to"])])],
+        "publishes_to": publishes_to,
         "restart": RESTART[given["restart"]],
         "state_layout": layout_row(spec.state),
         "message_layouts": [layout_row(cls) for cls in spec.accepts],

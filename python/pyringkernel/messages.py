@@ -220,6 +220,7 @@ def _build(cls: type[Any], type_id: int | None, depth: int, is_state: bool = Fal
     }
     body.update(__slots__=(), __match_args__=tuple(annotations), layout=layout, type_id=number, wire_size=layout.size)
     body.update(__rk_layout__=None, __rk_state__=is_state)
+    body.update(__rk_defaults__=frozenset(name for name in names if name in cls.__dict__))
     body.setdefault("__repr__", _repr)
     body.update(dtype=_LazyDtype(), __reduce__=_reduce)
     made = type(cls.__name__, (_core.Message,), body)

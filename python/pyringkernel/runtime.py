@@ -160,6 +160,8 @@ class Runtime:
         watchdog: float | None = _UNSET,
         dedup: int = 0,
         restore: Snapshot | str | os.PathLike[str] | None = None,
+        compiled: bool = True,
+        engine: str = "auto",
     ) -> Kernel:
         """Start a kernel that runs `handler` for each message.
 
@@ -173,6 +175,8 @@ class Runtime:
         one, a handler that raises more than `max_failures` times within `failure_window` seconds is failed.
         watchdog: seconds that a handler may take (None: any). dedup: message ids that each instance remembers.
         restore: a snapshot, or the path of one.
+        Of a compiled handler, engine: "llvm", "vm" (bytecode), or "auto" (LLVM if it is installed); compiled=False: run
+        it as Python, for a debugger, with the same results.
 
         Raises HandlerSignatureError, KernelExistsError, UnknownKernelError (of a name in publishes_to), CapacityError,
         RingMemoryError, InvalidArgumentError, SupervisorTerminatedError, CheckpointError, ClockSkewError,
@@ -196,6 +200,9 @@ class Runtime:
             watchdog=self._watchdog if watchdog is _UNSET else watchdog,
             dedup=dedup,
             restore=restore,
+            compiled=compiled,
+            engine=engine,
+            autostart=autostart,
         )
         if supervisor is not None and not isinstance(supervisor, Supervisor):
             raise InvalidArgumentError(f"supervisor: found {supervisor!r}, need one of Runtime.supervisor(), or None")
@@ -203,7 +210,7 @@ class Runtime:
             raise InvalidArgumentError(f"supervisor: {supervisor!r} belongs to another runtime")
         options["supervisor"] = 0 if supervisor is None else supervisor._id
         options["resolve"] = self._directory.resolver()
-        launched = Kernel(self._core.launch(options), self)
+        launched = Kernel(self._core.launch(options), self, options["engine"])
         with self._names:
             self._forget_ended()
             self._kernels[launched.name] = launched

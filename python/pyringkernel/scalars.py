@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol, TypeAlias
 
+    import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Buffer
+    from typing_extensions import Buffer, Self
 
     boolean: TypeAlias = bool
     i8: TypeAlias = int
@@ -47,11 +48,14 @@ if TYPE_CHECKING:
         list[Any] | tuple[Any, ...] | Sequence[float] | NDArray[Any] | Buffer | SupportsDLPack | SupportsArrayInterface
     )
 
-    class _Elements:
+    # What reads as an array is one, so that it may be given to a device function that says rk.Array. Handlers that are
+    # compiled can do more with a Vec and with Bytes than Python can; that is declared for all.
+
+    class _Elements(np.ndarray[Any, np.dtype[Any]]):
         """Reads as a NumPy array over the message's bytes; takes any array-like."""
 
         def __class_getitem__(cls, item: Any, /) -> Any: ...
-        def __get__(self, instance: object, owner: type[Any], /) -> NDArray[Any]: ...
+        def __get__(self, instance: object, owner: type[Any], /) -> Self: ...
         def __set__(self, instance: object, value: ArrayLike, /) -> None: ...
 
     class Array(_Elements):
@@ -60,12 +64,20 @@ if TYPE_CHECKING:
     class Vec(_Elements):
         """``rk.Vec[rk.f32, 1024]``: up to 1024 elements; reads as a NumPy array over the message's bytes."""
 
-    class Bytes:
+        def append(self, value: Any, /) -> None:
+            """In compiled handlers only."""
+
+        def clear(self) -> None:
+            """In compiled handlers only."""
+
+    class Bytes(bytes):
         """``rk.Bytes[16]``: 16 bytes; shorter values are padded with zeros. Reads as ``bytes``."""
 
         def __class_getitem__(cls, item: Any, /) -> Any: ...
-        def __get__(self, instance: object, owner: type[Any], /) -> bytes: ...
+        def __get__(self, instance: object, owner: type[Any], /) -> Self: ...
         def __set__(self, instance: object, value: bytes | bytearray | memoryview, /) -> None: ...
+        def __setitem__(self, index: int, value: int, /) -> None:
+            """In compiled handlers only."""
 
 else:
 

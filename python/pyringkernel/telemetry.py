@@ -236,8 +236,9 @@ _OF_LATENCY = ("count", "min_ns", "max_ns", "mean_ns", "p50_ns", "p99_ns", "p999
 class KernelTelemetry:
     """Counts of messages and two latencies of one kernel, or of one of its instances.
 
-    ``accepted`` and ``in_flight`` are those of its inbox, ``high_water`` its deepest backlog seen. ``handler`` is the time
-    inside the handler, ``queueing`` the time from send to its beginning, in nanoseconds.
+    ``accepted`` and ``in_flight`` are those of its inbox, ``high_water`` its deepest backlog seen. ``errors_reported`` and
+    ``last_error`` (its code, 0: none) are of errors that failed no message. ``handler`` is the time inside the handler,
+    ``queueing`` the time from send to its beginning, in nanoseconds.
     """
 
     name: str
@@ -250,6 +251,8 @@ class KernelTelemetry:
     accepted: int
     in_flight: int
     high_water: int
+    errors_reported: int
+    last_error: int
     handler: LatencyHistogram
     queueing: LatencyHistogram
 
