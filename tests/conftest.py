@@ -50,6 +50,20 @@ def pytest_unconfigure() -> None:
         _terminal.close()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled handlers are kept in a folder of this run, not in the user's."""
+    folder = tmp_path_factory.mktemp("compiled")
+    folder.chmod(0o700)
+    before = os.environ.get("PYRINGKERNEL_CACHE_DIR")
+    os.environ["PYRINGKERNEL_CACHE_DIR"] = str(folder)
+    yield
+    if before is None:
+        del os.environ["PYRINGKERNEL_CACHE_DIR"]
+    else:
+        os.environ["PYRINGKERNEL_CACHE_DIR"] = before
+
+
 @pytest.fixture(autouse=True)
 def watchdog() -> Iterator[None]:
     """Ends a run that hangs, with the stack of every thread."""

@@ -81,10 +81,13 @@ def scaler(ctx: rk.Context, msg: Values) -> Values:
 def either(ctx: rk.Context, msg: Number | Text) -> Number | Text:
     if isinstance(msg, Number):
         return Number(msg.n + 1)
-    return Text(msg.text.rstrip(b"\0").upper())
+    for i in range(len(msg.text)):
+        if 97 <= msg.text[i] <= 122:
+            msg.text[i] -= 32
+    return msg
 
 
-@rk.kernel
+@rk.kernel(compiled=False)
 def odd_only(ctx: rk.Context, msg: Number) -> Number:
     if msg.n % 2 == 0:
         raise ValueError(f"{msg.n} is even")

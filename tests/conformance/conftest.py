@@ -1,7 +1,8 @@
-"""One suite for every backend: a new one is a line in BACKENDS."""
+"""One suite for every backend and engine: a new one is a line in BACKENDS or ENGINES."""
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,33 @@ if TYPE_CHECKING:
 
 BACKENDS = ["cpu"]
 
+# How compiled handlers are run: what launch() is given.
+ENGINES: dict[str, dict[str, Any]] = {"llvm": {"engine": "llvm"}, "vm": {"engine": "vm"}, "python": {"compiled": False}}
+MACHINES = [name for name in ENGINES if name != "python"]  # without the GIL, and they can be stopped
+
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """The name of a backend."""
     return str(request.param)
+
+
+def launch_options(engine: str) -> dict[str, Any]:
+    if engine == "llvm" and importlib.util.find_spec("llvmlite") is None:
+        pytest.skip("llvmlite is not installed")
+    return ENGINES[engine]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Options of launch() that choose an engine for a compiled handler."""
+    return launch_options(request.param)
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """As `engine`: one whose handlers run without the GIL and can be stopped."""
+    return launch_options(request.param)
 
 
 @pytest.fixture

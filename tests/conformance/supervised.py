@@ -19,7 +19,7 @@ class Count:
     handled: rk.u64
 
 
-@rk.kernel
+@rk.kernel(compiled=False)
 def worker(ctx: rk.Context, state: Count, msg: Number) -> Number:
     """Answers how many messages this incarnation has handled."""
     state.handled += 1

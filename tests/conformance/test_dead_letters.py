@@ -25,7 +25,7 @@ class Large:
     data: rk.Array[rk.u8, 2000]
 
 
-@rk.kernel
+@rk.kernel(compiled=False)
 def picky(ctx: rk.Context, msg: Number | Text) -> None:
     raise ValueError(f"no: {type(msg).__name__}")
 
@@ -140,7 +140,7 @@ def test_a_message_for_a_subscriber_that_is_full(rt: rk.Runtime) -> None:
 
 
 def test_a_message_that_waited_for_room_until_its_sender_ended(rt: rk.Runtime, until: Callable[..., Any]) -> None:
-    @rk.kernel(publishes_to=["slow"])
+    @rk.kernel(compiled=False, publishes_to=["slow"])
     def source(ctx: rk.Context, msg: Number) -> None:
         for n in range(msg.n):
             ctx.send("slow", Number(n))
@@ -161,7 +161,7 @@ def test_a_message_that_waited_for_room_until_its_sender_ended(rt: rk.Runtime, u
 
 
 def test_a_message_that_waited_for_room_of_a_receiver_that_ended(rt: rk.Runtime, until: Callable[..., Any]) -> None:
-    @rk.kernel(publishes_to=["slow"])
+    @rk.kernel(compiled=False, publishes_to=["slow"])
     def source(ctx: rk.Context, msg: Number) -> None:
         for n in range(msg.n):
             ctx.send("slow", Number(n))
@@ -280,7 +280,7 @@ def test_what_is_kept_says_so(rt: rk.Runtime) -> None:
 
 
 def test_the_text_of_an_error_is_cut(rt: rk.Runtime) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def wordy(ctx: rk.Context, msg: Number) -> None:
         raise ValueError("ö€🙂" * 10_000)
 
@@ -297,7 +297,7 @@ def test_an_error_of_any_text_makes_a_letter(rt: rk.Runtime, hostile: str) -> No
         def __str__(self) -> str:
             return hostile
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def odd(ctx: rk.Context, msg: Number) -> None:
         raise OddError
 
@@ -312,7 +312,7 @@ def test_an_exception_that_cannot_be_printed_makes_a_letter(rt: rk.Runtime) -> N
         def __str__(self) -> str:
             raise RuntimeError("not even that")
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def hostile(ctx: rk.Context, msg: Number) -> None:
         raise HostileError
 
@@ -369,7 +369,7 @@ def test_drain_takes_the_oldest(rt: rk.Runtime) -> None:
 def test_replay_sends_to_where_they_were_bound(rt: rk.Runtime, until: Callable[..., Any]) -> None:
     broken, seen = [True], []
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def mended(ctx: rk.Context, msg: Number) -> None:
         if broken:
             raise ValueError("not yet")
@@ -433,7 +433,7 @@ def test_letters_that_find_no_room_stay(rt: rk.Runtime) -> None:
 
 
 def test_a_cut_letter_stays(rt: rk.Runtime) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def wide(ctx: rk.Context, msg: Large) -> None: ...
 
     kernel = rt.launch(wide, autostart=False)
@@ -448,7 +448,7 @@ def test_a_cut_letter_stays(rt: rk.Runtime) -> None:
 
 
 def test_a_letter_that_is_too_large_for_the_kernel_stays(rt: rk.Runtime) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def medium(ctx: rk.Context, msg: Values) -> None: ...
 
     kernel = rt.launch(medium, autostart=False)
@@ -485,7 +485,7 @@ def test_a_replayed_message_has_no_deadline_any_more(rt: rk.Runtime) -> None:
 
 
 def test_a_replayed_message_goes_to_the_instance_that_it_was_for(rt: rk.Runtime, until: Callable[..., Any]) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def fragile(ctx: rk.Context, state: Tally, msg: Number) -> None:
         if state.seen == 0:
             state.seen = 1
@@ -518,7 +518,7 @@ def test_a_replayed_message_keeps_its_priority(rt: rk.Runtime) -> None:
 def test_a_kernel_that_remembers_ids_takes_a_replayed_message(rt: rk.Runtime, until: Callable[..., Any]) -> None:
     broken, seen = [True], []
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def mended(ctx: rk.Context, msg: Number) -> None:
         if broken:
             raise ValueError("not yet")
@@ -573,7 +573,7 @@ def test_a_handler_may_replay(rt: rk.Runtime, until: Callable[..., Any]) -> None
     leave(rt, *range(10))
     seen: list[int] = []
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def medic(ctx: rk.Context, msg: Number) -> Number:
         return Number(rt.dead_letters.replay(to=patient))
 
@@ -667,7 +667,7 @@ def test_a_million_dead_letters_take_no_more_memory_than_a_thousand(backend: str
 def test_everything_that_was_sent_is_accounted_for(rt: rk.Runtime, threads: Any, until: Callable[..., Any]) -> None:
     """Failures, expiry, wrong classes, full subscribers, left overs: all at once, and the sums are exact."""
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def flaky(ctx: rk.Context, msg: Number) -> Number | None:
         if msg.n % 5 == 0:
             raise ValueError("no")

@@ -116,7 +116,7 @@ def test_a_target_can_be_declared_in_three_ways(rt: rk.Runtime, how: str, by: st
     target = rt.launch(recorder(seen), name="target")
     handler = forward("target" if by == "name" else target)
     if how == "decorator":
-        handler = rk.kernel(publishes_to=["target"])(handler)
+        handler = rk.kernel(publishes_to=["target"], compiled=False)(handler)
     kernel = rt.launch(handler, publishes_to=["target"] if how == "launch" else [])
     if how == "connect":
         rt.connect("pass_on" if by == "name" else kernel, "target" if by == "name" else target)
@@ -130,7 +130,7 @@ def test_the_targets_of_decorator_and_launch_add_up(rt: rk.Runtime, until: Any) 
     rt.launch(recorder(seen), name="a")
     rt.launch(recorder(seen), name="b")
 
-    @rk.kernel(publishes_to=["a"])
+    @rk.kernel(compiled=False, publishes_to=["a"])
     def both(ctx: rk.Context, msg: Number) -> None:
         ctx.send("a", msg)
         ctx.send("b", msg)

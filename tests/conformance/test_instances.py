@@ -42,7 +42,7 @@ class Named:
     path: rk.Vec[rk.u16, 8] = ()
 
 
-@rk.kernel
+@rk.kernel(compiled=False)
 def who(ctx: rk.Context, msg: Number) -> Number:
     return Number(ctx.instance_id())
 

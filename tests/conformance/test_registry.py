@@ -42,7 +42,7 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     return caught
 
 
-@rk.kernel
+@rk.kernel(compiled=False)
 def ends(ctx: rk.Context, msg: Number) -> None:
     ctx.request_termination()
 

@@ -183,7 +183,7 @@ def test_what_a_handler_sent_before_it_raised_has_been_sent(rt: rk.Runtime) -> N
     def listen(ctx: rk.Context, msg: Number) -> None:
         seen.append(msg.n)
 
-    @rk.kernel(publishes_to=["listener"])
+    @rk.kernel(compiled=False, publishes_to=["listener"])
     def speak(ctx: rk.Context, msg: Number) -> Number:
         ctx.send("listener", Number(msg.n))
         ctx.reply(Number(msg.n + 1))

@@ -306,7 +306,7 @@ def test_readings_under_load_never_go_back_and_never_lose_a_message(rt: rk.Runti
 def test_totals_obey_the_conservation_law_and_are_the_sums_of_the_parts(rt: rk.Runtime, until: Any) -> None:
     """Calls, failures, expiry, duplicates, drops, topics, edges, left-overs and unread mail, all at once."""
 
-    @rk.kernel(publishes_to=["leaky"])
+    @rk.kernel(compiled=False, publishes_to=["leaky"])
     def spreads(ctx: rk.Context, msg: Number) -> None:
         ctx.send("leaky", msg)
         ctx.publish("numbers/all", msg)

@@ -176,7 +176,7 @@ def test_a_malformed_topic_is_refused(rt: rk.Runtime, topic: Any) -> None:
 def test_a_handler_that_publishes_to_a_malformed_topic_gets_the_error(rt: rk.Runtime) -> None:
     errors: list[BaseException] = []
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def bad(ctx: rk.Context, msg: Number) -> Number:
         for topic in ("a//b", "a/#", ""):
             try:
@@ -385,7 +385,7 @@ def test_published_and_sent_messages_share_an_inbox(rt: rk.Runtime) -> None:
 def test_instances_share_what_a_kernel_subscribed_to(rt: rk.Runtime) -> None:
     seen: list[tuple[int, int]] = []
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def part(ctx: rk.Context, msg: Number) -> None:
         seen.append((ctx.instance_id(), msg.n))
 
@@ -404,7 +404,7 @@ def test_instances_share_what_a_kernel_subscribed_to(rt: rk.Runtime) -> None:
 def test_a_key_decides_also_for_published_messages(rt: rk.Runtime) -> None:
     homes: dict[int, set[int]] = {}
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def part(ctx: rk.Context, msg: Number) -> None:
         homes.setdefault(msg.n, set()).add(ctx.instance_id())
 
@@ -465,7 +465,7 @@ def test_the_subscription_of_a_kernel_that_ends_is_closed(rt: rk.Runtime, until:
 def test_a_subscriber_that_ends_by_itself_gets_no_more(
     rt: rk.Runtime, until: Callable[..., Any], gate: Gate, how: str
 ) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def ends(ctx: rk.Context, msg: Number) -> None:
         if how == "request":
             ctx.request_termination()
@@ -495,7 +495,7 @@ def test_a_kernel_that_has_ended_cannot_subscribe(rt: rk.Runtime) -> None:
 def test_a_restarted_kernel_keeps_its_subscription(rt: rk.Runtime, until: Callable[..., Any]) -> None:
     seen: list[int] = []
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def fragile(ctx: rk.Context, msg: Number) -> None:
         if msg.n == 2:
             raise ValueError("poison")
@@ -717,7 +717,7 @@ def test_a_subscription_says_what_it_is(rt: rk.Runtime) -> None:
 
 
 def test_a_handler_publishes(rt: rk.Runtime) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def splitter(ctx: rk.Context, msg: Number) -> Number:
         reached = sum(ctx.publish(f"digit/{digit}", Number(int(digit))) for digit in str(msg.n))
         return Number(reached)
@@ -729,7 +729,7 @@ def test_a_handler_publishes(rt: rk.Runtime) -> None:
 
 
 def test_what_a_handler_retains_waits_for_subscribers(rt: rk.Runtime) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def keeper(ctx: rk.Context, msg: Number) -> Number:
         ctx.publish("last", msg, retain=True)
         return msg
@@ -741,7 +741,7 @@ def test_what_a_handler_retains_waits_for_subscribers(rt: rk.Runtime) -> None:
 
 
 def test_a_handler_does_not_wait_for_a_subscriber_that_blocks(rt: rk.Runtime) -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def eager(ctx: rk.Context, msg: Number) -> Number:
         return Number(sum(ctx.publish("t", Number(n)) for n in range(msg.n)))
 
@@ -754,7 +754,7 @@ def test_a_handler_does_not_wait_for_a_subscriber_that_blocks(rt: rk.Runtime) ->
 def test_a_kernel_may_publish_to_itself(rt: rk.Runtime, until: Callable[..., Any]) -> None:
     seen: list[int] = []
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def countdown(ctx: rk.Context, msg: Number) -> None:
         seen.append(msg.n)
         if msg.n > 0:

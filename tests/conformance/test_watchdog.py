@@ -230,7 +230,7 @@ def test_a_hung_instance_takes_its_kernel_along(rt: rk.Runtime, gate: Gate, unti
 
 
 def test_a_handler_that_sends_to_a_hung_kernel_is_told_and_goes_on(rt: rk.Runtime, gate: Gate, until: Any) -> None:
-    @rk.kernel(publishes_to=["stuck"])
+    @rk.kernel(compiled=False, publishes_to=["stuck"])
     def sends(ctx: rk.Context, msg: Number) -> Number:
         try:
             ctx.send("stuck", msg)
@@ -336,7 +336,7 @@ def test_a_handler_that_raises_after_it_was_given_up_does_no_harm(rt: rk.Runtime
 def test_a_handler_that_works_on_after_it_was_given_up_can_still_send(rt: rk.Runtime, gate: Gate, until: Any) -> None:
     seen: list[int] = []
 
-    @rk.kernel(publishes_to=["record"])
+    @rk.kernel(compiled=False, publishes_to=["record"])
     def late(ctx: rk.Context, msg: Number) -> Number:
         gate(ctx, msg)
         assert ctx.is_terminating()

@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 import pytest
 
 import pyringkernel as rk
-from pyringkernel.errors import HandlerSignatureError, UnknownKernelError, UnsupportedError
+from pyringkernel.errors import HandlerSignatureError, UnknownKernelError
 
 
 @rk.message
@@ -133,11 +133,11 @@ def test_the_name_of_a_kernel_comes_from_its_handler(rt: Any) -> None:
     assert rt.launch(good, name="given").name == "given"
 
 
-# -- @rk.kernel
+# -- @rk.kernel(compiled=False)
 
 
 def test_a_decorated_handler_stays_a_function() -> None:
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def plain(ctx: rk.Context, msg: Ask) -> Answer:
         """Doc."""
         return Answer(1)
@@ -148,7 +148,7 @@ def test_a_decorated_handler_stays_a_function() -> None:
 
 
 def test_a_decorated_handler_carries_its_options(rt: Any) -> None:
-    @rk.kernel(id="other", mode="event_driven", block_size=128, publishes_to=["audit"])
+    @rk.kernel(compiled=False, id="other", mode="event_driven", block_size=128, publishes_to=["audit"])
     def named(ctx: rk.Context, msg: Ask) -> Answer:
         return Answer(msg.n)
 
@@ -162,8 +162,6 @@ def test_a_decorated_handler_carries_its_options(rt: Any) -> None:
 
 
 def test_options_that_cannot_be_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match="compiled"):
-        rk.kernel(compiled=True)
     with pytest.raises(HandlerSignatureError, match="mode"):
         rk.kernel(mode="sometimes")
 
@@ -171,7 +169,7 @@ def test_options_that_cannot_be_are_refused() -> None:
 @pytest.mark.parametrize("make", [lambda: Scaler(1), lambda: Scaler(1).method], ids=["object", "method"])
 def test_an_object_or_a_method_is_decorated_or_refused_with_a_reason(rt: Any, make: Any) -> None:
     try:
-        handler = rk.kernel(make())
+        handler = rk.kernel(compiled=False)(make())
     except HandlerSignatureError:
         return
     assert rt.launch(handler).call(Ask(3), timeout=60).n in (2, 3)
@@ -187,7 +185,7 @@ def test_annotations_may_name_classes_of_the_function_around(rt: Any) -> None:
 
     assert rt.launch(handler).call(Local(5), timeout=60) == Local(5)
 
-    @rk.kernel
+    @rk.kernel(compiled=False)
     def decorated(ctx: rk.Context, msg: Local) -> Local:
         return msg
 
@@ -295,9 +293,9 @@ def test_what_is_no_handler_is_refused_by_launch(rt: Any, handler: Any) -> None:
 @pytest.mark.parametrize("handler", [h for h in WRONG if h is not None], ids=name_of)
 def test_what_is_no_handler_is_refused_at_decoration(handler: Any) -> None:
     with pytest.raises(HandlerSignatureError):
-        rk.kernel(handler)
+        rk.kernel(compiled=False)(handler)
     with pytest.raises(HandlerSignatureError):
-        rk.kernel(id="x")(handler)
+        rk.kernel(id="x", compiled=False)(handler)
 
 
 @pytest.mark.parametrize(

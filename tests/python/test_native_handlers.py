@@ -367,7 +367,7 @@ def test_a_message_of_another_type_does_not_reach_the_function(rt: rk.Runtime, l
     assert sent(kernel, kind=Stranger.type_id) == OK
     letters = until(lambda: rt.dead_letters.browse(reason=rk.DeadLetterReason.WRONG_TYPE))
     assert [letter.error for letter in letters] == [
-        f"native handler does not accept type id 0x{Stranger.type_id:08x}",
+        f"the handler does not accept type id 0x{Stranger.type_id:08x}",
     ]
     assert counting.call(Whole(1), timeout=60) == Whole(1)
     assert counting.state_object.seen == 1

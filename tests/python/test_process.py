@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 LAUNCH = """
-@rk.kernel
+@rk.kernel(compiled=False)
 def echo(ctx: rk.Context, msg: Ping) -> Ping:
     return msg
 
-@rk.kernel
+@rk.kernel(compiled=False)
 def silent(ctx: rk.Context, msg: Ping) -> None:
     return None
 

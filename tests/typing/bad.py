@@ -64,3 +64,34 @@ rk.HlcClock(node_id="a")  # E
 rk.HlcTimestamp("now")  # E
 rk.kernel(id=5)  # E
 wrong_state: str = rk.Runtime().kernels  # E
+
+
+# Compiled handlers.
+@rk.state
+class Tally:
+    seen: rk.u64
+
+
+@rk.device
+def mean(values: rk.Array[rk.f32, 4]) -> rk.f32:
+    total: rk.f32 = values[0] + values[3]
+    return total / 2.0
+
+
+@rk.kernel
+def compiled(ctx: rk.Context, state: Tally, msg: Scale) -> Scale:
+    state.seen += "x"  # E
+    msg.factor = mean(msg.factor)  # E
+    msg.more.push(1.0)  # E
+    msg.name["0"] = 1  # E
+    ctx.atomic_add("seen", 1)  # E
+    ctx.warp_reduce(msg.factor, "mean")  # E
+    return Inner(a=1)  # E
+
+
+compiled.source(5)  # E
+compiled(1, 2)  # E
+compiled.launch()  # E
+rk.kernel(compiled="yes")  # E
+rk.kernel(checked=3)  # E
+rk.Runtime().launch(compiled, engine=5)  # E

@@ -84,14 +84,14 @@ inner: Inner = m.inner
 
 
 # Handlers and runtimes.
-@rk.kernel
+@rk.kernel(compiled=False)
 def scaler(ctx: rk.Context, msg: Scale) -> Scale:
     for i in range(ctx.thread_id(), 4, ctx.block_dim()):
         msg.data[i] = msg.data[i] * msg.factor
     return msg
 
 
-@rk.kernel(id="tally", publishes_to=["audit"])
+@rk.kernel(compiled=False, id="tally", publishes_to=["audit"])
 def tally(ctx: rk.Context, state: Tally, msg: Scale | Tagged) -> Tagged | None:
     state.seen += rk.u64(1)
     if isinstance(msg, Tagged):
@@ -101,7 +101,49 @@ def tally(ctx: rk.Context, state: Tally, msg: Scale | Tagged) -> Tagged | None:
     return Tagged(n=int(state.seen))
 
 
+# Handlers that are compiled, and what only they have.
+@rk.device
+def mean(values: rk.Array[rk.f32, 4]) -> rk.f32:
+    total = 0.0
+    for i in range(4):
+        total += values[i]
+    return total / 4.0
+
+
+@rk.kernel
+def compiled(ctx: rk.Context, state: Tally, msg: Scale | Tagged) -> Scale | None:
+    if isinstance(msg, Tagged):
+        state.seen += msg.n
+        return None
+    scratch = rk.zeros(rk.f32, 4)
+    for i in range(4):
+        scratch[i] = msg.data[i] * msg.factor
+    state.total = mean(scratch) + mean(msg.data)
+    msg.more.clear()
+    msg.more.append(rk.i16(state.total))
+    for i in range(len(msg.name)):
+        if msg.name[i] == 97:
+            msg.name[i] -= 32
+    bits: rk.u32 = rk.bitcast(rk.u32, msg.factor)
+    msg.count = rk.popcount(bits) + rk.u32(ctx.ballot(msg.ok))
+    ctx.atomic_add(state.seen, 1)
+    together = ctx.shared(rk.f32, 4)
+    together[ctx.thread_id() % 4] = ctx.warp_reduce(msg.factor, "max")
+    return msg
+
+
+@rk.kernel(publishes_to=["audit"], checked=False, block_size=32)
+def forwarding(ctx: rk.Context, msg: Tagged) -> None:
+    ctx.send("audit", msg, priority=rk.Priority.HIGH, deadline=0.5)
+
+
+handler: rk.CompiledHandler[[rk.Context, Tally, Scale | Tagged], Scale | None] = compiled
+text_of: str = compiled.source("wgsl")
+named: str = forwarding.id
+
 with rk.Runtime(backend="auto", node_id=1) as rt:
+    jitted: rk.Kernel = rt.launch(compiled, engine="vm")
+    stepped: rk.Kernel = rt.launch(forwarding, compiled=False)
     kernel: rk.Kernel = rt.launch(scaler, capacity=1024, accepts=[Scale])
     reply: Scale = kernel.call(m, timeout=1.0)
     kernel.send(m)

@@ -119,10 +119,9 @@ def test_right_code_is_right_at_run_time_too(name: str) -> None:
         [
             sys.executable,
             "-c",
-            f"import ast, sys; source = open({str(HERE / name)!r}).read(); "
-            "tree = ast.parse(source); "
+            f"import ast; name = {str(HERE / name)!r}; tree = ast.parse(open(name).read()); "
             "tree.body = [n for n in tree.body if not isinstance(n, ast.With)]; "
-            "exec(compile(tree, 'good', 'exec'))",
+            "exec(compile(tree, name, 'exec'))",
         ],
         capture_output=True,
         text=True,
