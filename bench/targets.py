@@ -8,6 +8,9 @@ WAITING = "rk turn latency +pause"  # as the library's own wait looks: with a pa
 KERNELS = "rk 2 workers"
 A_THIRD = 0.333
 NATIVE = "Python, native, Python"
+COMPILED = "Python, compiled, Python"
+ALONE = "handler alone"
+SAXPY = "SAXPY of 2**20 floats"
 
 
 def peers(row: dict) -> bool:
@@ -122,6 +125,12 @@ TARGETS = [
     Target(NATIVE, NATIVE, "", "send_many + receive_many", limit_ns=1e9 / 10e6),
     Target("Python handler against Pykka", "Python handler", "", "Kernel.send", 0.2, is_peer=named("pykka")),
     Target("Python handler against a bare thread", "Python handler", "", "Kernel.send", 1.0, is_peer=named("thread")),
+    Target("compiled handler, LLVM, against C++ -O2", ALONE, "", "rk LLVM", 1.1, is_peer=named("C++")),
+    Target("compiled handler, bytecode, against C++ -O2", ALONE, "", "rk bytecode", 10.0, is_peer=named("C++")),
+    Target("compiled handler, LLVM, against numba.cfunc", ALONE, "", "rk LLVM", 1.0, is_peer=named("numba")),
+    Target(COMPILED, COMPILED, "", "send_many + receive_many, llvm", limit_ns=1e9 / 15e6),
+    Target("call of a compiled handler, p50", "call, compiled handler", "", "Kernel.call, llvm", limit_ns=2000.0),
+    Target("compiled SAXPY against NumPy in place", SAXPY, "", "rk LLVM", 1.0 / 0.9, is_peer=named("NumPy, in place")),
     *asks("Python"),
     *asks("native"),
 ]
