@@ -45,15 +45,23 @@ class Meter:
 @rk.kernel
 def meter(ctx: rk.Context, state: Meter, msg: Block | Ask) -> Level | None:
     if isinstance(msg, Block):
-        state.count[:] += len(msg.samples)
-        state.squares[:] += np.dot(msg.samples, msg.samples)
-        state.peak[:] = np.maximum(state.peak, np.abs(msg.samples).max(initial=0.0))
+        squares: rk.f64 = 0.0
+        peak: rk.f64 = 0.0
+        for i in range(len(msg.samples)):
+            squares += msg.samples[i] * msg.samples[i]
+            peak = max(peak, abs(msg.samples[i]))
+        for which in range(2):
+            state.count[which] += len(msg.samples)
+            state.squares[which] += squares
+            state.peak[which] = max(state.peak[which], peak)
         return None
-    which = int(msg.total)
-    count = int(state.count[which])
-    level = Level(samples=count, rms=math.sqrt(state.squares[which] / max(count, 1)), peak=state.peak[which])
+    asked = 1 if msg.total else 0
+    count = state.count[asked]
+    rms = math.sqrt(state.squares[asked] / rk.f64(max(count, 1)))
+    level = Level(samples=count, rms=rms, peak=state.peak[asked])
     if not msg.total:
-        state.count[0] = state.squares[0] = state.peak[0] = 0
+        state.count[0] = 0
+        state.squares[0] = state.peak[0] = 0.0
     return level
 
 

@@ -11,7 +11,10 @@ class Greeting(rk.Message):
 
 @rk.kernel
 def hello(ctx: rk.Context, msg: Greeting) -> Greeting:
-    return Greeting(number=msg.number + 1, name=b"hello, " + msg.name.rstrip(b"\0"))
+    reply = Greeting(number=msg.number + 1, name=b"hello, ")
+    for i in range(9):
+        reply.name[i + 7] = msg.name[i]
+    return reply
 
 
 def main() -> None:

@@ -24,7 +24,10 @@ class Sum(rk.Message):
 
 @rk.kernel
 def add(ctx: rk.Context, msg: Pair) -> Sum:
-    return Sum(index=msg.index, c=msg.a + msg.b)
+    sum = Sum(index=msg.index, c=msg.a)
+    for i in range(WIDTH):
+        sum.c[i] += msg.b[i]
+    return sum
 
 
 def main() -> None:
