@@ -87,7 +87,7 @@ def spread(found: dict) -> str:
 
 def target_line(result: dict) -> str:
     what = result["what"] + (f", {result['case']} B" if "case" in result else "")
-    limit = f"≤ {result['limit']} ns" if result["unit"] == "ns" else f"≤ {result['limit']}"
+    limit = f"≤ {result['limit']:.4g} ns" if result["unit"] == "ns" else f"≤ {result['limit']:.4g}"
     if result["verdict"] == "no data":
         return f"| {what} | | | | | {limit} | no data |"
     theirs = result["theirs"]

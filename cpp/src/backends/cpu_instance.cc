@@ -39,7 +39,8 @@ CpuInstance::CpuInstance(CpuKernel& kernel, InstanceRecord& record, Address self
       self_(self),
       shard_(*kernel.spec.clock, self.shard()),
       sender_(*kernel.spec.switchboard, self, kernel.spec.spill_limit, *this),
-      failures_(kernel.spec.max_failures, kernel.spec.failure_window_ns) {}
+      failures_(kernel.spec.max_failures, kernel.spec.failure_window_ns),
+      longest_run_(kernel.spec.dedup_window == 0 ? kernel.spec.handler->longest_run() : 1) {}
 
 // -- scheduling -------------------------------------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ bool CpuInstance::run_batch() {
     const std::byte* slot = record_.inbox.try_peek();
     if (slot == nullptr) break;
     std::uint32_t count = 1;
-    const Handler::Run run = next_run(slot, kBatchMessages - done);
+    const Handler::Run run = longest_run_ > 1 ? next_run(slot, kBatchMessages - done) : Handler::Run{slot, 0, 1};
     if (run.count > 1) {
       count = deliver_run(run, &go_on);
     } else {
@@ -247,8 +248,7 @@ bool CpuInstance::run_batch() {
 // Messages from `slot` on that the handler may have at once; 1: run_one() is for this one.
 Handler::Run CpuInstance::next_run(const std::byte* slot, std::uint64_t most) {
   Handler::Run run{slot, 0, 1};
-  const std::uint64_t longest = std::min<std::uint64_t>(kernel_.spec.handler->longest_run(), most);
-  if (longest <= 1 || kernel_.spec.dedup_window != 0) return run;
+  const std::uint64_t longest = std::min<std::uint64_t>(longest_run_, most);
   const std::uint32_t there = record_.inbox.readable_run(static_cast<std::uint32_t>(longest), &run.stride);
   for (run.count = 0; run.count < there; ++run.count) {
     MessageHeader header;
@@ -327,7 +327,8 @@ void CpuInstance::end_handler(std::uint64_t begun, std::uint32_t count) {
   record_.busy_since.store_relaxed(0);  // S
   moment_ = clock_now();
   InstanceLatencies& latencies = *record_.latencies.load_relaxed();  // S own
-  latencies.handler.record(to_ns(moment_ > begun ? moment_ - begun : 0) / count, count);
+  const std::uint64_t took_ns = to_ns(moment_ > begun ? moment_ - begun : 0);
+  latencies.handler.record(count == 1 ? took_ns : took_ns / count, count);  // a division takes as long as the rest
   InstanceRecord::add(record_.handled, count);
 }
 

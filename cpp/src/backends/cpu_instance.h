@@ -124,8 +124,9 @@ class CpuInstance final : public Runnable, public InboxOwner, public LaneSender,
   };
   std::optional<Exit> exit_;  // what its supervisor shall be told when no handler runs any more
   std::mutex end_mutex_;
-  bool over_ = false;     // end_mutex_: it has looked for messages for the last time
-  bool gave_up_ = false;  // a handler failed once too often
+  bool over_ = false;          // end_mutex_: it has looked for messages for the last time
+  bool gave_up_ = false;       // a handler failed once too often
+  std::uint32_t longest_run_;  // 1 where each message has to be looked at alone
 };
 
 }  // namespace rk
