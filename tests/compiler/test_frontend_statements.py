@@ -453,3 +453,17 @@ def test_what_a_vec_held_before_is_not_sent() -> None:
 
     effects = run(h, Numbers(v=[1, 2, 3, 4])).effects
     assert [message for _, message in effects] == [Numbers(v=[7]), Numbers()]
+
+
+@rk.device
+def first_of(a: rk.i64) -> rk.i64:
+    for i in range(3):
+        return a + i
+    return a
+
+
+def test_a_loop_whose_first_turn_returns_is_followed_by_what_is_behind_it() -> None:
+    def h(ctx: rk.Context, state: Total, msg: Numbers) -> None:
+        state.total = first_of(state.total + 5)
+
+    assert run(h, Numbers(), Total()).state.total == 5

@@ -105,7 +105,8 @@ def _loop(scope: FunctionScope, node: ast.For, header: _Header) -> None:
         scope.bounds[name] = known
     ends = [scope.flow, *flow.continues, *flow.breaks]
     runs = isinstance(header.count, ir.Const) and header.count.value != 0
-    scope.flow = join(*ends) if runs else join(before, *ends)
+    after = join(*ends)  # a For is no end of a function, though its first turn may always return
+    scope.flow = after if runs and after.reachable else join(before, *ends)
     scope.emit(ir.For(header.item, header.start, header.step, header.count, tuple(body)))
 
 
