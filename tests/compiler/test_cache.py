@@ -18,7 +18,7 @@ import pytest
 from harness import run_native
 from scalar_programs import at, const, function, program
 
-from pyringkernel.compiler import ir
+from pyringkernel.compiler import ir, llvm
 from pyringkernel.compiler.llvm import cache as module
 from pyringkernel.compiler.llvm.cache import CompileCache, default_cache, default_path, key_of
 
@@ -375,7 +375,6 @@ def result_of(native: object, made: ir.Program) -> int:
 
 
 def test_machine_code_comes_from_the_cache_the_second_time(store: CompileCache) -> None:
-    llvm = pytest.importorskip("pyringkernel.compiler.llvm")
     pytest.importorskip("llvmlite")
     made = adding(5)
     first = llvm.compile_native(made, cache=store)
@@ -388,7 +387,6 @@ def test_machine_code_comes_from_the_cache_the_second_time(store: CompileCache) 
 
 
 def test_the_default_cache_is_used_unless_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    llvm = pytest.importorskip("pyringkernel.compiler.llvm")
     pytest.importorskip("llvmlite")
     monkeypatch.setenv("PYRINGKERNEL_CACHE_DIR", str(tmp_path / "chosen"))
     assert [llvm.compile_native(adding(7)).from_cache for _ in range(2)] == [False, True]
@@ -397,7 +395,6 @@ def test_the_default_cache_is_used_unless_switched_off(tmp_path: Path, monkeypat
 
 
 def test_code_that_cannot_be_linked_is_compiled_anew(store: CompileCache, capfd: pytest.CaptureFixture[str]) -> None:
-    llvm = pytest.importorskip("pyringkernel.compiler.llvm")
     pytest.importorskip("llvmlite")
     made = adding(9)
     llvm.compile_native(made, cache=store)
@@ -412,7 +409,6 @@ def test_code_that_cannot_be_linked_is_compiled_anew(store: CompileCache, capfd:
 
 
 def test_the_key_has_all_that_the_code_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    llvm = pytest.importorskip("pyringkernel.compiler.llvm")
     pytest.importorskip("llvmlite")
     target = llvm.Target("triple", "cpu", "features")
     keys = {llvm._key("text", target)}

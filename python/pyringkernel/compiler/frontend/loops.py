@@ -10,10 +10,10 @@ from ..diagnostics import Rejected
 from ..ir import CompareOp, Type
 from . import expressions, iteration, ranges, statements
 from .branches import attempt
-from .operators import coerce, negate, scalar, typed, widen
+from .operators import negate, scalar, typed, widen
 from .scope import Fixed, LoopFlow, Object, ScalarVariable, join
 from .types import of_width, source_of, spell, whole, widest, zero
-from .values import Choice, Number, Scalar, Sequence, Value, View, describe
+from .values import Choice, Number, Sequence, Value, View
 
 if TYPE_CHECKING:
     from .scope import Flow, FunctionScope
@@ -231,6 +231,3 @@ class _Header:
 
 def _path(node: ast.expr) -> list[ast.expr]:
     return [node, *_path(node.value)] if isinstance(node, ast.Attribute) else [node]
-
-
-__all__ = ["Scalar", "coerce", "describe", "leave", "lower_for", "lower_while"]

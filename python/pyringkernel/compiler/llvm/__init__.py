@@ -74,15 +74,6 @@ class NativeProgram:
             return str(_machine(self.target).emit_assembly(_optimize(self.text, self.target)))
 
 
-def is_available() -> bool:
-    """Whether llvmlite is there and works."""
-    try:
-        _binding()
-    except UnsupportedError:
-        return False
-    return True
-
-
 def compile_native(
     program: Program, *, cache: bool | CompileCache = True, target: Target | None = None
 ) -> NativeProgram:
