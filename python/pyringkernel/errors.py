@@ -166,6 +166,10 @@ class KernelHungError(KernelError, TimeoutError):
     """A handler did not return in time."""
 
 
+class WorkerDiedError(KernelError, ConnectionError):
+    """The process of an isolated runtime has ended, or was killed; what it was doing is lost."""
+
+
 class HandlerError(KernelError, RuntimeError):
     """The handler raised while handling a call; the cause is what it raised."""
 
@@ -283,6 +287,7 @@ __all__ = [
     "UnsupportedError",
     "UnsupportedOnTargetError",
     "ViewInUseError",
+    "WorkerDiedError",
     "WrongItemError",
     "WrongMessageError",
 ]
