@@ -4,6 +4,7 @@ keeps to its memory."""
 from __future__ import annotations
 
 import ctypes
+import struct
 import threading
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,12 @@ class RkServices(ctypes.Structure):
     )  # fmt: skip
 
 
+class RkRange(ctypes.Structure):
+    """rk_range"""
+
+    _fields_ = (("begin", _U64), ("bytes", _U64))
+
+
 class RkCall(ctypes.Structure):
     """rk_call"""
 
@@ -46,10 +53,11 @@ class RkCall(ctypes.Structure):
         ("services", ctypes.POINTER(RkServices)), ("self", _P), ("state", _P), ("frame", _P), ("shared", _P),
         ("message", _P), ("slot", _P), ("cancel", _P), ("failed", _U32), ("fail_line", _U32), ("errors", _U32),
         ("last_error", _U32), ("error_line", _U32), ("instance", _U32), ("kernel", _U32), ("leave", _U32), ("task", _U64),
+        ("ranges", ctypes.POINTER(RkRange)), ("range_count", _U32), ("reserved", _U32),
     )  # fmt: skip
 
 
-assert (ctypes.sizeof(RkServices), ctypes.sizeof(RkCall)) == (80, 104)
+assert (ctypes.sizeof(RkServices), ctypes.sizeof(RkCall)) == (80, 120)
 
 
 class Guarded:
@@ -171,6 +179,8 @@ def run_native(
         kernel=kernel,
     )
     call.frame, call.shared, call.message = rooms["frame"].address, rooms["shared"].address, rooms["message"].address
+    ranges = [one for entry, payload in messages for one in _ranges(program.entries[entry], payload)]
+    call.ranges, call.range_count = (RkRange * len(ranges))(*ranges), len(ranges)
     bound = _Bound(recorder, call)
     call.services = ctypes.pointer(bound.services)
     timer = threading.Timer(cancel_after, lambda: setattr(cancel, "value", 1)) if cancel_after is not None else None
@@ -193,6 +203,15 @@ def run_native(
             timer.cancel()
             timer.join()
     return Outcome(memory.read(), recorder.effects, reports)
+
+
+def _ranges(entry: Any, payload: bytes) -> list[RkRange]:
+    """What the message refers to, as the runtime tells the bytecode machine."""
+    found = []
+    for one in entry.references:
+        address, count = struct.unpack_from("<QI", payload, one.offset)
+        found.append(RkRange(address, count * one.type.size))
+    return found
 
 
 class _Slots:

@@ -18,9 +18,9 @@ import pytest
 from harness import run_native
 from scalar_programs import at, const, function, program
 
+from pyringkernel.compiler import cache as module
 from pyringkernel.compiler import ir, llvm
-from pyringkernel.compiler.llvm import cache as module
-from pyringkernel.compiler.llvm.cache import CompileCache, default_cache, default_path, key_of
+from pyringkernel.compiler.cache import CompileCache, default_cache, default_path, key_of
 
 KEY, OTHER = key_of(["one"]), key_of(["two"])
 NOBODY = 65534
@@ -239,7 +239,7 @@ def start(text: str, *arguments: str) -> subprocess.Popen[str]:
     """A script with `store` and KEY, in a process of its own."""
     head = f"""
         import os, resource, sys
-        from pyringkernel.compiler.llvm.cache import CompileCache
+        from pyringkernel.compiler.cache import CompileCache
         store, KEY = CompileCache(sys.argv[1]), {KEY!r}
     """
     command = [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(text), *arguments]
@@ -335,7 +335,7 @@ def test_what_dead_writers_left_is_removed(store: CompileCache) -> None:
 def test_eight_processes_that_write_and_read_never_see_half_an_entry(store: CompileCache) -> None:
     text = """
         import hashlib, random
-        from pyringkernel.compiler.llvm.cache import key_of
+        from pyringkernel.compiler.cache import key_of
         me, hits = int(sys.argv[2]), 0
         store.max_entries = 6  # so that entries are removed meanwhile
         chance = random.Random(me)

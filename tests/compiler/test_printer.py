@@ -28,7 +28,7 @@ X, Y = local("x"), local("y", Type.U32)
 FRAME, STATE = at(Root.FRAME, 0), at(Root.STATE, 0)
 
 SUMS = """\
-program made version 1
+program made version 2
 state 16 frame 0 shared 0 bytes
 block 1 checked
 features i64
@@ -52,7 +52,7 @@ reply 0x22220002 16 bytes
 
 
 def test_a_whole_program():
-    assert ir.IR_VERSION == 1  # it is in the text below
+    assert ir.IR_VERSION == 2  # it is in the text below
     assert to_text(sums()) == SUMS
 
 

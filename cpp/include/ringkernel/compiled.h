@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 /* Part of the key of every cache of machine code. */
-#define RK_COMPILED_VERSION 2u
+#define RK_COMPILED_VERSION 3u
 
 /* Values of rk_call::failed and ::last_error. Below 0xFFFF0000: the user's, by ctx.report_error(). */
 #define RK_ERROR_DIVISION_BY_ZERO 0xFFFF0001u
@@ -54,6 +54,12 @@ typedef struct rk_services {
   uint32_t (*is_terminating)(rk_call*);
 } rk_services;
 
+/* Memory that the message in hand refers to; nobody takes it away while the message is handled. */
+typedef struct rk_range {
+  uint64_t begin; /* address */
+  uint64_t bytes;
+} rk_range;
+
 /* One for each instance. */
 struct rk_call {
   const rk_services* services; /*  0 */
@@ -73,6 +79,9 @@ struct rk_call {
   uint32_t kernel;        /* 88 */
   uint32_t leave;         /* 92  set by services: the run ends after this message */
   uint64_t task;          /* 96  not 0, and another one for each call of a run function */
+  const rk_range* ranges; /* 104 of the message in hand: one that refers to buffers is run alone */
+  uint32_t range_count;   /* 112 */
+  uint32_t reserved;      /* 116 */
 };
 
 /* Handles up to `count` messages of one class, which lie `stride` bytes apart from `first` on, in their order. Ends
@@ -95,7 +104,7 @@ RK_COMPILED_ASSERT(offsetof(rk_call, failed) == 64 && offsetof(rk_call, fail_lin
 RK_COMPILED_ASSERT(offsetof(rk_call, errors) == 72 && offsetof(rk_call, last_error) == 76);
 RK_COMPILED_ASSERT(offsetof(rk_call, error_line) == 80 && offsetof(rk_call, instance) == 84);
 RK_COMPILED_ASSERT(offsetof(rk_call, kernel) == 88 && offsetof(rk_call, leave) == 92 && offsetof(rk_call, task) == 96 &&
-                   sizeof(rk_call) == 104);
+                   offsetof(rk_call, ranges) == 104 && offsetof(rk_call, range_count) == 112 && sizeof(rk_call) == 120);
 
 #undef RK_COMPILED_ASSERT
 

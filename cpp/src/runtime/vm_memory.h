@@ -51,9 +51,79 @@ struct VmMemory {
     if (bytes != 0 && holds(root, offset, bytes)) std::memset(at(root, offset), 0, bytes);
   }
 
+  // `bytes` at an address, when the message in hand refers to them; else nullptr.
+  std::uint8_t* far(const rk_call& call, std::uint64_t address, std::uint32_t bytes) {
+    if (!is_in(last, address, bytes)) {
+      const rk_range* found = call.ranges;
+      const rk_range* const end = found + call.range_count;
+      while (found != end && !is_in(*found, address, bytes)) ++found;
+      if (found == end) return nullptr;
+      last = *found;
+    }
+    return reinterpret_cast<std::uint8_t*>(address);
+  }
+  static bool is_in(const rk_range& range, std::uint64_t address, std::uint32_t bytes) {
+    return bytes <= range.bytes && address - range.begin <= range.bytes - bytes;
+  }
+
   std::uint8_t* base[kVmRoots];
   std::uint32_t size[kVmRoots];
   bool copies;
+  rk_range last = {0, 0};  // where the last such address was
 };
+
+// Others may be at the same place, also of the host: these are real atomic operations. Relaxed.
+template <class T>
+T atomically(T* place, std::uint32_t op, T value, T expected) {
+  T old = __atomic_load_n(place, __ATOMIC_RELAXED);
+  switch (op) {
+    case 0:
+      return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
+    case 1:
+      return __atomic_fetch_sub(place, value, __ATOMIC_RELAXED);
+    case 4:
+      return __atomic_fetch_and(place, value, __ATOMIC_RELAXED);
+    case 5:
+      return __atomic_fetch_or(place, value, __ATOMIC_RELAXED);
+    case 6:
+      return __atomic_fetch_xor(place, value, __ATOMIC_RELAXED);
+    case 7:
+      return __atomic_exchange_n(place, value, __ATOMIC_RELAXED);
+    case 8:
+      __atomic_compare_exchange_n(place, &expected, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+      return expected;
+    default:
+      break;
+  }
+  while (op == 2 || op == 3) {  // min, max
+    const T joined = (op == 2) == (value < old) ? value : old;
+    if (__atomic_compare_exchange_n(place, &old, joined, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) break;
+  }
+  return old;
+}
+
+template <class T>
+std::uint64_t far_atomic_of(std::uint8_t* place, std::uint32_t op, std::uint64_t value, std::uint64_t expected) {
+  if (place == nullptr || reinterpret_cast<std::uintptr_t>(place) % sizeof(T) != 0) return 0;
+  const T old = atomically(reinterpret_cast<T*>(place), op, static_cast<T>(value), static_cast<T>(expected));
+  return static_cast<std::uint64_t>(old);  // with its sign
+}
+
+// `what`: the operation, in the order of ir.AtomicOp, times 4, and 0 for i32, 1 for u32, 2 for i64, 3 for u64.
+inline std::uint64_t far_atomic(VmMemory& memory, const rk_call& call, std::uint32_t what, std::uint64_t address,
+                                std::uint64_t value, std::uint64_t expected) {
+  const std::uint32_t op = what / 4;
+  std::uint8_t* const place = memory.far(call, address, what % 4 < 2 ? 4 : 8);
+  switch (what % 4) {
+    case 0:
+      return far_atomic_of<std::int32_t>(place, op, value, expected);
+    case 1:
+      return far_atomic_of<std::uint32_t>(place, op, value, expected);
+    case 2:
+      return far_atomic_of<std::int64_t>(place, op, value, expected);
+    default:
+      return far_atomic_of<std::uint64_t>(place, op, value, expected);
+  }
+}
 
 }  // namespace rk::vm

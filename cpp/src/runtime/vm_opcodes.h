@@ -189,6 +189,21 @@
   X(INDEX_STORE_32, std::uint32_t) \
   X(INDEX_STORE_64, std::uint64_t)
 
+// As these, of memory that the message in hand refers to: address in a register + offset + index * stride.
+#define RK_VM_FAR_LOADS(X)          \
+  X(FAR_LOAD_I8, std::int8_t, x)    \
+  X(FAR_LOAD_U8, std::uint8_t, x)   \
+  X(FAR_LOAD_I16, std::int16_t, x)  \
+  X(FAR_LOAD_U16, std::uint16_t, x) \
+  X(FAR_LOAD_I32, std::int32_t, x)  \
+  X(FAR_LOAD_U32, std::uint32_t, x) \
+  X(FAR_LOAD_64, std::uint64_t, x)
+#define RK_VM_FAR_STORES(X)      \
+  X(FAR_STORE_8, std::uint8_t)   \
+  X(FAR_STORE_16, std::uint16_t) \
+  X(FAR_STORE_32, std::uint32_t) \
+  X(FAR_STORE_64, std::uint64_t)
+
 // X(name, operands)
 #define RK_VM_OTHERS(X)                                                                                 \
   X(CLZ, "dsh")                                                                                         \
@@ -210,7 +225,8 @@
   X(NEXT_64, "dssJi")                                                                                   \
   X(CALL, "_F")                                                                                         \
   X(RETURN, "")                                                                                         \
-  X(COPY, "wsrs_i") /* target, offset, source, offset, size */                                          \
+  X(FAR_ATOMIC, "dshssshi") /* old, index, stride, base, value, expected, what (vm_memory.h), offset */ \
+  X(COPY, "wsrs_i")         /* target, offset, source, offset, size */                                  \
   X(ZERO, "ws_i")                                                                                       \
   X(COUNT_ERROR, "si")  /* code, line */                                                                \
   X(FAIL, "_ii")        /* line, code */                                                                \
@@ -231,7 +247,7 @@ enum VmOp : std::uint16_t {
 #define RK_VM_NAME(name, ...) kOp_##name,
   RK_VM_BINARY(RK_VM_NAME) RK_VM_UNARY(RK_VM_NAME) RK_VM_JUMPS(RK_VM_NAME) RK_VM_LOADS(RK_VM_NAME)
       RK_VM_STORES(RK_VM_NAME) RK_VM_ADDS(RK_VM_NAME) RK_VM_INDEXED_LOADS(RK_VM_NAME) RK_VM_INDEXED_STORES(RK_VM_NAME)
-          RK_VM_OTHERS(RK_VM_NAME)
+          RK_VM_FAR_LOADS(RK_VM_NAME) RK_VM_FAR_STORES(RK_VM_NAME) RK_VM_OTHERS(RK_VM_NAME)
 #undef RK_VM_NAME
               kVmOps
 };

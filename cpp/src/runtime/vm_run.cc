@@ -50,7 +50,8 @@ extern "C" std::uint32_t vm_run(const void* entry_of_program, rk_call* call, con
   static const void* const kLabels[] = {RK_VM_BINARY(RK_VM_LABEL) RK_VM_UNARY(RK_VM_LABEL) RK_VM_JUMPS(RK_VM_LABEL)
                                             RK_VM_LOADS(RK_VM_LABEL) RK_VM_STORES(RK_VM_LABEL) RK_VM_ADDS(RK_VM_LABEL)
                                                 RK_VM_INDEXED_LOADS(RK_VM_LABEL) RK_VM_INDEXED_STORES(RK_VM_LABEL)
-                                                    RK_VM_OTHERS(RK_VM_LABEL)};
+                                                    RK_VM_FAR_LOADS(RK_VM_LABEL) RK_VM_FAR_STORES(RK_VM_LABEL)
+                                                        RK_VM_OTHERS(RK_VM_LABEL)};
 #undef RK_VM_LABEL
 #endif
   const VmEntry& entry = *static_cast<const VmEntry*>(entry_of_program);

@@ -30,8 +30,8 @@ SEED = int(os.environ.get("RK_SEED", "1"))
 PROGRAMS, BATCH, IR_PROGRAMS = 300, 60, 90
 SLOW = {"wgsl": 12, "wgsl64": 6}  # takes one of so many programs
 
-# What random programs of this size do not come to.
-SELDOM: frozenset[str] = frozenset()
+# What random programs do not come to: buffers are in test_buffer_handlers.py.
+SELDOM: frozenset[str] = frozenset(["Root.BUFFER"])
 
 
 @functools.cache

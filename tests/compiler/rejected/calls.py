@@ -149,13 +149,13 @@ def max_with_key(ctx, msg: Data):
 
 def len_of_number(ctx, msg: Data):
     # error 13: len: found rk.u32, need an array
-    # hint: only rk.Array, rk.Vec and rk.Bytes have one
+    # hint: only rk.Array, rk.Vec, rk.Bytes and rk.Ref have one
     n = len(msg.u)
 
 
 def len_of_message(ctx, msg: Data):
     # error 13: len: found Data, need an array
-    # hint: only rk.Array, rk.Vec and rk.Bytes have one
+    # hint: only rk.Array, rk.Vec, rk.Bytes and rk.Ref have one
     n = len(msg)
 
 

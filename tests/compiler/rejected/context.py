@@ -228,7 +228,7 @@ def free_slots_of_number(ctx, msg: Data):
 
 def atomic_on_message(ctx, msg: Data):
     # error 20: ctx.atomic_add: found msg.u, which nobody shares
-    # hint: name a field or element of the state, or of ctx.shared()
+    # hint: name a field or element of the state, of ctx.shared() or of an rk.Ref
     ctx.atomic_add(msg.u, 1)
 
 
@@ -259,7 +259,7 @@ def atomic_on_small_integer(ctx, state: Tally, msg: Data):
 
 def atomic_on_array(ctx, state: Tally, msg: Data):
     # error 20: ctx.atomic_add: found rk.Array[rk.u32, 16]
-    # hint: name a field or element of the state, or of ctx.shared()
+    # hint: name a field or element of the state, of ctx.shared() or of an rk.Ref
     ctx.atomic_add(state.hist, 1)
 
 

@@ -107,7 +107,7 @@ def index_of_global(ctx, msg: Data):
 
 def index_of_message(ctx, msg: Data):
     # error 9: Data has no elements
-    # hint: only rk.Array, rk.Vec and rk.Bytes have
+    # hint: only rk.Array, rk.Vec, rk.Bytes and rk.Ref have
     x = msg[0]
 
 

@@ -453,7 +453,7 @@ def number_has_no_fields(ctx, msg: Data):
 
 def number_is_no_array(ctx, msg: Data):
     # error 9: rk.u32 has no elements
-    # hint: only rk.Array, rk.Vec and rk.Bytes have
+    # hint: only rk.Array, rk.Vec, rk.Bytes and rk.Ref have
     x = msg.u[0]
 
 

@@ -9,6 +9,7 @@ inline rk_host_call* rk_shim_host(rk_call* call) { return static_cast<rk_host_ca
 inline void rk_shim_begin(rk_call& call, rk_host_call* host) {
   call.self = host;
   call.cancel = reinterpret_cast<const unsigned*>(host->cancel);  // of tests: 0 or 1
+  call.task = static_cast<u32>(host->task);
 }
 #define RK_SHIM_CALL rk_call*
 #define RK_SHIM_PAYLOAD const u8*

@@ -28,6 +28,7 @@ extern "C" __global__ void handle(u8* state, u8* slot, const u32* cancel, u8* si
   rk_call call{};
   call.self = sink;
   call.cancel = cancel;
+  call.task = 1u;
   rk_dispatch(&call, rk_load_u32(slot + 4), state, slot, slot + 64, shared);
   rk_finish(&call);
   out[threadIdx.x] = call.failed + call.errors;

@@ -6,6 +6,7 @@ inline rk_host_call* rk_shim_host(rk_call* call) { return static_cast<rk_host_ca
 inline void rk_shim_begin(rk_call& call, rk_host_call* host) {
   call.self = host;
   call.cancel = reinterpret_cast<atomic_uint*>(const_cast<std::uint64_t*>(host->cancel));
+  call.task = static_cast<u32>(host->task);
   call.block_dim = call.grid_dim = call.warp_lanes = 1;
 }
 #define RK_SHIM_CALL rk_call*

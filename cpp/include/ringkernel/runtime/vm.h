@@ -1,7 +1,8 @@
 // The bytecode machine: runs compiled handlers anywhere, without a compiler.
 //
 // A program is data that may come from anywhere: load() refuses what does not hold together, and what it accepts stays
-// within its registers, its code and its memories whatever it computes. Registers are 64 bits without a type; integers
+// within its registers, its code and its memories whatever it computes; of all other memory it reaches only what the
+// message in hand refers to (rk_call::ranges). Registers are 64 bits without a type; integers
 // lie in them extended to 64 bits by their sign, or with zeros when they are unsigned.
 //
 // A VmProgram is constant after load(): any number of threads may run it.
@@ -19,7 +20,7 @@
 namespace rk {
 
 constexpr std::uint32_t kVmMagic = 0x4D564B52;  // "RKVM"
-constexpr std::uint32_t kVmVersion = 1;         // increase it when an operation or the encoding changes
+constexpr std::uint32_t kVmVersion = 2;         // increase it when an operation or the encoding changes
 
 constexpr std::uint32_t kVmMaxRegisters = 8192;  // they lie on the stack of the worker
 constexpr std::uint32_t kVmMaxCallDepth = 64;

@@ -11,6 +11,7 @@ from ..ir import Root
 OPCODES = _core.vm_opcodes()  # name: (number, operands); the letters are explained in cpp/src/runtime/vm_opcodes.h
 FUNCTIONS_1 = {name: number for number, name in enumerate(_core.vm_functions(1))}
 FUNCTIONS_2 = {name: number for number, name in enumerate(_core.vm_functions(2))}
+# BUFFER is reached by address, with operations of its own.
 ROOTS = {root: number for number, root in enumerate((Root.STATE, Root.MESSAGE, Root.HEADER, Root.FRAME, Root.SHARED))}
 MAGIC = 0x4D564B52
 HEAD = struct.Struct("<12I")

@@ -16,6 +16,7 @@ _ATOMIC = {
     AtomicOp.ADD: BinaryOp.ADD, AtomicOp.SUB: BinaryOp.SUB, AtomicOp.MIN: BinaryOp.MIN, AtomicOp.MAX: BinaryOp.MAX,
     AtomicOp.AND: BinaryOp.AND, AtomicOp.OR: BinaryOp.OR, AtomicOp.XOR: BinaryOp.XOR,
 }  # fmt: skip
+_FAR_ATOMIC_TYPES = (Type.I32, Type.U32, Type.I64, Type.U64)
 _SERVICES = {
     Service.NOW: "NOW", Service.TICK: "TICK", Service.UPDATE_CLOCK: "UPDATE_CLOCK", Service.PENDING: "PENDING",
     Service.IS_TERMINATING: "IS_TERMINATING",
@@ -206,9 +207,16 @@ class FunctionEmitter:
         self.values.store(self.values.address(stmt.place), kind, value)
 
     def _atomic(self, stmt: ir.Atomic) -> None:
-        """A thread that is alone needs no atomic operations."""
+        """A thread that is alone needs no atomic operations, but buffers are shared."""
         values, kind = self.values, stmt.type
         address, value = values.address(stmt.place), values.value(stmt.value)
+        if address.base is not None and address.index is not None:
+            target = self._target(stmt.target)
+            expected = values.constant(0) if stmt.expected is None else values.value(stmt.expected)
+            what = 4 * list(AtomicOp).index(stmt.op) + _FAR_ATOMIC_TYPES.index(kind)
+            place = (address.index, address.stride, address.base)
+            self.code.emit("FAR_ATOMIC", target, *place, value, expected, what, address.offset)
+            return
         old, new = values.new(), values.new()
         values.load(address, kind, old)
         if stmt.op is AtomicOp.CAS:

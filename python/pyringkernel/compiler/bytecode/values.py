@@ -61,12 +61,14 @@ def is_same_register(source: Type, target: Type) -> bool:
 
 @dataclass(frozen=True)
 class Address:
-    """A place with its index in a register: root + offset + register * stride; no register: a constant."""
+    """A place with its index in a register: root + offset + register * stride; no register: a constant. `base`: the
+    register of the address that takes the root's place."""
 
     root: ir.Root
     offset: int
     index: int | None = None
     stride: int = 1
+    base: int | None = None
 
 
 class ValueEmitter:
@@ -142,11 +144,23 @@ class ValueEmitter:
     def address(self, place: ir.Place) -> Address:
         """Evaluates what is computed of a place."""
         offset, terms = _without_constants(place)
+        if place.base is not None:
+            return self._far(place.base, offset, terms)
         if not terms:
             return Address(place.root, offset)
         if len(terms) == 1 and terms[0].stride <= 0xFFFF:
             return Address(place.root, offset, self.value(terms[0].index), terms[0].stride)
         return Address(place.root, offset, self._sum(0, terms))
+
+    def _far(self, base: ir.Local, offset: int, terms: list[ir.Term]) -> Address:
+        """In a buffer. Offsets that are too large for the operation are added before."""
+        address = self.value(base)
+        if offset >= 1 << 32:
+            address, offset = self._of("ADD_64", address, self.constant(offset)), 0
+        if not terms:
+            return Address(ir.Root.BUFFER, offset, self.constant(0), 1, address)
+        (term,) = terms
+        return Address(ir.Root.BUFFER, offset, self.value(term.index), term.stride, address)
 
     def offset(self, place: ir.Place) -> int:
         """The register of the whole offset of a place."""
@@ -167,14 +181,19 @@ class ValueEmitter:
 
     def load(self, address: Address, kind: Type, target: int) -> None:
         suffix = load_suffix(kind)
-        if address.index is None:
+        if address.base is not None and address.index is not None:
+            self.code.emit(f"FAR_LOAD_{suffix}", target, address.index, address.stride, address.base, address.offset)
+        elif address.index is None:
             self.code.emit(f"LOAD_{suffix}_{address.root.name}", target, address.offset)
         else:
             root = ROOTS[address.root]
             self.code.emit(f"INDEX_LOAD_{suffix}", target, address.index, address.stride, root, address.offset)
 
     def store(self, address: Address, kind: Type, value: int) -> None:
-        if address.index is None:
+        if address.base is not None and address.index is not None:
+            name = f"FAR_STORE_{kind.bits}"
+            self.code.emit(name, value, address.index, address.stride, address.base, address.offset)
+        elif address.index is None:
             self.code.emit(f"STORE_{kind.bits}_{address.root.name}", value, address.offset)
         else:
             root = ROOTS[address.root]

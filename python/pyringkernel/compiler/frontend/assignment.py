@@ -238,10 +238,12 @@ def annotation(scope: FunctionScope, node: ast.expr) -> Shape:
         if kind in ("Array", "Vec") and isinstance(count, Number) and not isinstance(element, Sequence):
             return Sequence(kind, element, int(count.value))
     elif isinstance(node, ast.Subscript):
-        kind, count = (
-            getattr(scope.source.resolve_path(node.value), "__name__", ""),
-            expressions.lower(scope, node.slice),
-        )
+        kind = getattr(scope.source.resolve_path(node.value), "__name__", "")
+        count = expressions.lower(scope, node.slice)
+        if kind == "Ref":
+            element = annotation(scope, node.slice)
+            if isinstance(element, ir.Type):
+                return Sequence(kind, element, 0)
         if kind == "Bytes" and isinstance(count, Number):
             return Sequence(kind, ir.Type.U8, int(count.value))
     elif isinstance(node, (ast.Name, ast.Attribute)):

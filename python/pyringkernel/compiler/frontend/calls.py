@@ -140,7 +140,9 @@ def _len(scope: FunctionScope, node: ast.Call) -> Value:
     value = expressions.lower(scope, argument)
     if not isinstance(value, View) or not isinstance(value.shape, Sequence):
         scope.fail(
-            argument, f"len: found {describe(value)}, need an array", "only rk.Array, rk.Vec and rk.Bytes have one"
+            argument,
+            f"len: found {describe(value)}, need an array",
+            "only rk.Array, rk.Vec, rk.Bytes and rk.Ref have one",
         )
     return places.length(scope, value, value.shape)
 

@@ -153,9 +153,13 @@ def _atomic(scope: FunctionScope, node: ast.Call, name: str, op: AtomicOp) -> Va
     given = arguments(scope, node, name, names, len(names))
     place_node = given.pop("place")
     view = places.reference(scope, place_node)
-    if not isinstance(view.shape, Type) or view.place.root not in (Root.STATE, Root.SHARED):
+    if not isinstance(view.shape, Type) or view.place.root not in (Root.STATE, Root.SHARED, Root.BUFFER):
         found = describe(view) if not isinstance(view.shape, Type) else f"{source_of(place_node)}, which nobody shares"
-        scope.fail(place_node, f"ctx.{name}: found {found}", "name a field or element of the state, or of ctx.shared()")
+        scope.fail(
+            place_node,
+            f"ctx.{name}: found {found}",
+            "name a field or element of the state, of ctx.shared() or of an rk.Ref",
+        )
     kind = view.shape
     if kind not in _ATOMIC_TYPES:
         need = "rk.i32, rk.u32, rk.i64 or rk.u64"

@@ -11,7 +11,7 @@ from ..ir import BinaryOp, Type
 from . import effects, places
 from .operators import coerce
 from .types import source_of, zero
-from .values import Items, Raw, Scalar, Sequence, Struct, Value, View, describe, shape_text
+from .values import Items, Nothing, Raw, Scalar, Sequence, Struct, Value, View, describe, shape_text
 
 if TYPE_CHECKING:
     from .scope import FunctionScope
@@ -40,7 +40,13 @@ def store(scope: FunctionScope, target: View, node: ast.AST, value: Value, what:
 def _store_sequence(
     scope: FunctionScope, target: View, shape: Sequence, node: ast.AST, value: Value, what: str
 ) -> None:
-    if isinstance(value, Items):
+    if shape.kind == "Ref" and isinstance(value, Nothing):
+        with scope.guarded(target):
+            scope.emit(ir.Zero(target.place, shape.size))
+    elif shape.kind == "Ref" and not (isinstance(value, View) and value.shape == shape):
+        hint = "give it a reference of a message; memory is registered by the host, with rt.register()"
+        scope.fail(node, f"{what}: found {describe(value)}, need {shape}", hint)
+    elif isinstance(value, Items):
         _store_items(scope, target, shape, node, value, what)
     elif isinstance(value, Raw):
         _store_bytes(scope, target, shape, node, value.value, what)
@@ -63,7 +69,7 @@ def _takes(target: Sequence, source: Sequence) -> bool:
 
 def _copy_sequence(scope: FunctionScope, target: View, shape: Sequence, source: View, from_: Sequence) -> None:
     elements = source.at(shape.element, from_.first).place
-    size = from_.count * from_.stride
+    size = from_.size - from_.first
     if shape.kind != "Vec":
         with scope.guarded(target):
             scope.emit(ir.Copy(target.place, elements, size))

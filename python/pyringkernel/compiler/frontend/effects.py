@@ -36,7 +36,7 @@ def roots_written(body: Iterable[ir.Stmt], functions: Mapping[str, frozenset[Roo
 def shared_roots(body: Iterable[ir.Stmt]) -> frozenset[Root]:
     """The memories that other threads may have changed behind a barrier in the body."""
     waits = any(isinstance(one, (ir.Barrier, ir.Fence)) for one in statements(tuple(body)))
-    return frozenset((Root.STATE, Root.SHARED, Root.MESSAGE)) if waits else frozenset()
+    return frozenset((Root.STATE, Root.SHARED, Root.MESSAGE, Root.BUFFER)) if waits else frozenset()
 
 
 def may_fail(body: Iterable[ir.Stmt], functions: Iterable[str]) -> bool:

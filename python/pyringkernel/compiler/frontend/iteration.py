@@ -96,7 +96,7 @@ def _constants(
 
 
 def _elements(scope: FunctionScope, over: ast.expr, item: ast.Name, index: ast.Name) -> tuple[ast.expr, ast.expr]:
-    """Array, Vec and Bytes; which one it is, is found once, before the loop."""
+    """Array, Vec, Bytes and Ref; which one it is, is found once, before the loop."""
     view = expressions.lower(scope, over)
     if not isinstance(view, View) or not isinstance(view.shape, Sequence):
         number = isinstance(view, Scalar) and view.type.is_integer
@@ -113,7 +113,7 @@ def _elements(scope: FunctionScope, over: ast.expr, item: ast.Name, index: ast.N
     if view.owner:
         scope.aliased.add(view.owner)
     _new_variable(scope, item, view.shape.element if isinstance(view.shape.element, Type) else None)
-    if view.shape.kind != "Vec":
+    if not view.shape.varies:
         return ast.Constant(view.shape.count), ast.Subscript(over, index, ast.Load())
     _own(scope, over, "len", len)
     return ast.Call(ast.Name("len", ast.Load()), [over], []), ast.Subscript(over, index, ast.Load())

@@ -124,7 +124,7 @@ class _Header:
         if not 1 <= len(call.args) <= 3:
             scope.fail(call, f"range() with {len(call.args)} arguments", "write range(start, stop, step)")
         self.nodes = call.args
-        self.vecs = self._vec_of_length()
+        self.vecs = self._vecs_of_length()
         values = expressions.operands(scope, call.args)
         kind = self._type(call, target, values)
         exprs = [scope.hoist(self._as(one, value, kind)) for one, value in zip(call.args, values, strict=True)]
@@ -201,18 +201,37 @@ class _Header:
 
     # -- what is known in the body
 
-    def _vec_of_length(self) -> tuple[ast.expr, ir.Place] | None:
-        """The Vec of range(len(v)), range(0, len(v)) and range(0, len(v), 2)."""
+    def _vecs_of_length(self) -> list[tuple[ast.expr, ir.Place]]:
+        """The Vec of range(len(v)), range(0, len(v)) and range(0, len(v), 2); all of range(min(len(v), len(w), n)). The
+        same by a name that is assigned once."""
         stop = self.nodes[0] if len(self.nodes) == 1 else self.nodes[1]
-        if not isinstance(stop, ast.Call) or len(stop.args) != 1 or not isinstance(stop.func, ast.Name):
-            return None
-        if stop.func.id != "len" or self.scope.source.resolve("len") is not len or "len" in self.scope.stores:
+        self.steady = isinstance(stop, ast.Name)
+        if isinstance(stop, ast.Name):
+            stop = self._only_value(stop)
+        stops = stop.args if self._calls(stop, "min", min) and isinstance(stop, ast.Call) else [stop]
+        return [found for one in stops if (found := self._vec_of_length(one)) is not None]
+
+    def _only_value(self, name: ast.Name) -> ast.expr:
+        """What the variable is assigned, when that is the only value it ever has; else itself."""
+        if self.scope.stores.get(name.id) != 1 or any(one.name == name.id for one in self.scope.parameters):
+            return name
+        for one in ast.walk(self.scope.source.node):
+            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name) and one.targets[0].id == name.id:
+                return one.value
+        return name
+
+    def _calls(self, node: ast.expr, name: str, builtin: object) -> bool:
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+        return called and self.scope.source.resolve(name) is builtin and name not in self.scope.stores
+
+    def _vec_of_length(self, stop: ast.expr) -> tuple[ast.expr, ir.Place] | None:
+        if not self._calls(stop, "len", len) or not isinstance(stop, ast.Call) or len(stop.args) != 1:
             return None
         if not all(isinstance(node, (ast.Name, ast.Attribute)) for node in _path(stop.args[0])):
             return None
         with self.scope.diagnostics.suppress(), self.scope.block():
             value = expressions.lower(self.scope, stop.args[0])
-        if isinstance(value, View) and isinstance(value.shape, Sequence) and value.shape.kind == "Vec":
+        if isinstance(value, View) and isinstance(value.shape, Sequence) and value.shape.varies:
             return stop.args[0], value.place
         return None
 
@@ -223,10 +242,11 @@ class _Header:
         found = ranges.of_range(start, ranges.interval(scope, self.stop), step)
         if found is not None:
             scope.bounds[name] = found
-        if self.vecs is not None and start.low >= 0 and step.low >= 0:
-            vec, place = self.vecs
-            if not ranges.may_change_length(scope, node.body, vec):
-                scope.below[name] = [place]
+        if start.low >= 0 and step.low >= 0:
+            body = scope.source.node.body if self.steady else node.body  # since the name got its value
+            stay = [place for vec, place in self.vecs if not ranges.may_change_length(scope, body, vec)]
+            if stay:
+                scope.below[name] = stay
 
 
 def _path(node: ast.expr) -> list[ast.expr]:

@@ -16,7 +16,19 @@ from .operators import cast, scalar
 from .ranges import interval
 from .scope import Broken, Fixed, Object, ScalarVariable, Variable
 from .types import source_of, spell, whole, zero
-from .values import HeaderValue, Method, Number, Scalar, Sequence, Struct, Value, View, describe, shape_of_row
+from .values import (
+    REFERENCE_COUNT,
+    HeaderValue,
+    Method,
+    Number,
+    Scalar,
+    Sequence,
+    Struct,
+    Value,
+    View,
+    describe,
+    shape_of_row,
+)
 
 if TYPE_CHECKING:
     from .scope import FunctionScope
@@ -82,8 +94,8 @@ def member(scope: FunctionScope, node: ast.Attribute, owner: View) -> Value:
         return read(scope, _field(scope, node, owner, shape))
     if isinstance(shape, Sequence) and shape.kind == "Vec" and node.attr in ("append", "clear"):
         return Method(owner, node.attr, node)
-    hint = f"write len({source_of(node.value)})" if node.attr in ("size", "shape", "__len__") else ""
-    if isinstance(shape, Sequence) and node.attr in ("append", "clear"):
+    hint = f"write len({source_of(node.value)})" if node.attr in ("size", "shape", "count", "__len__") else ""
+    if isinstance(shape, Sequence) and shape.kind != "Ref" and node.attr in ("append", "clear"):
         hint = f"its length is always {shape.count}; make it an rk.Vec"
     return scope.fail(node, f"{shape} has no attribute {node.attr!r}", hint)
 
@@ -126,7 +138,7 @@ def subscript(scope: FunctionScope, node: ast.Subscript) -> View:
     """The place of owner[index]."""
     owner = expressions.lower(scope, node.value)
     if not isinstance(owner, View) or not isinstance(owner.shape, Sequence):
-        scope.fail(node, f"{describe(owner)} has no elements", "only rk.Array, rk.Vec and rk.Bytes have")
+        scope.fail(node, f"{describe(owner)} has no elements", "only rk.Array, rk.Vec, rk.Bytes and rk.Ref have")
     if isinstance(node.slice, (ast.Slice, ast.Tuple)):
         what = "slices are" if isinstance(node.slice, ast.Slice) else "an index of several numbers is"
         scope.fail(node.slice, f"{what} not part of the language", "write a loop over the elements")
@@ -135,6 +147,8 @@ def subscript(scope: FunctionScope, node: ast.Subscript) -> View:
 
 def element(scope: FunctionScope, node: ast.expr, owner: View, shape: Sequence, value: Value) -> View:
     """The place of owner[value]."""
+    if shape.kind == "Ref" and owner.guard is not None:
+        owner = alias(scope, owner)  # what is missing is an empty reference
     if isinstance(value, Number):
         if isinstance(value.value, float):
             scope.fail(node, f"an index of {value.value}: integers only", whole(value.value))
@@ -149,6 +163,8 @@ def element(scope: FunctionScope, node: ast.expr, owner: View, shape: Sequence, 
         expr = scope.hoist(expr)
     place = owner.place
     term = ir.Term(cast(expr, Type.U32), shape.stride)
+    if shape.kind == "Ref":
+        return _far_element(scope, owner, shape, term, None if proved else expr)
     made = replace(place, offset=place.offset + shape.first, terms=(*place.terms, term))
     found = replace(owner, shape=shape.element, place=made, fresh=False)
     return found if proved else _check(scope, owner, found, shape, expr)
@@ -156,8 +172,13 @@ def element(scope: FunctionScope, node: ast.expr, owner: View, shape: Sequence, 
 
 def _constant_element(scope: FunctionScope, node: ast.expr, owner: View, shape: Sequence, index: int) -> View:
     count = shape.count
-    if index < 0 and shape.kind == "Vec":
+    if index < 0 and shape.varies:
         scope.fail(node, f"index {index} of {shape}: its length varies", "write v[len(v) - 1] for the last element")
+    if shape.kind == "Ref":
+        if index >= 1 << 32:
+            scope.fail(node, f"index {index}: a reference has less than 2**32 elements", "")
+        term = ir.Term(ir.Const(Type.U32, index), shape.stride)
+        return _far_element(scope, owner, shape, term, term.index if scope.program.checked else None)
     number = index + count if index < 0 else index
     if not 0 <= number < count:
         scope.fail(node, f"index {index} is outside of {shape}", f"its elements are 0 to {count - 1}")
@@ -168,9 +189,29 @@ def _constant_element(scope: FunctionScope, node: ast.expr, owner: View, shape: 
 
 
 def _proved(scope: FunctionScope, owner: View, shape: Sequence, index: ir.Expr) -> bool:
-    if shape.kind != "Vec":
+    if not shape.varies:
         return interval(scope, index).within(0, shape.count - 1)
     return isinstance(index, ir.Local) and owner.place in scope.below.get(index.name, ())
+
+
+def _far_element(scope: FunctionScope, owner: View, shape: Sequence, term: ir.Term, index: ir.Expr | None) -> View:
+    """Of a Ref, with the guard that the index is inside unless it is None. Address and count are read together: the
+    reference may be another one later."""
+    assert isinstance(shape.element, Type)
+    guard = None
+    if index is not None:
+        wide = Type.U64 if index.type.size == 8 else Type.U32
+        count = scope.hoist(cast(_count(scope, owner), wide))
+        guard = ir.Compare(CompareOp.LT, cast(index, wide), count)
+    base = scope.hoist(read_guarded(scope, owner, ir.Load(Type.U64, owner.place)).expr)
+    assert isinstance(base, ir.Local)
+    return View(shape.element, ir.Place(Root.BUFFER, 0, (term,), base), guard)
+
+
+def _count(scope: FunctionScope, owner: View) -> ir.Expr:
+    """Of the elements that a Ref leads to."""
+    place = replace(owner.place, offset=owner.place.offset + REFERENCE_COUNT)
+    return read_guarded(scope, owner, ir.Load(Type.U32, place)).expr
 
 
 def _check(
@@ -204,6 +245,8 @@ def _length(owner: View, shape: Sequence) -> ir.Expr:
 
 def length(scope: FunctionScope, owner: View, shape: Sequence) -> Value:
     """len(owner)"""
+    if shape.kind == "Ref":
+        return Scalar(_count(scope, owner))
     if shape.kind != "Vec":
         return Number(shape.count)
     return read_guarded(scope, owner, _length(owner, shape))

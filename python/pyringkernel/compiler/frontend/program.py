@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..ir import Function, Root
-from . import effects
+from . import effects, references
 
 if TYPE_CHECKING:
     import ast
@@ -32,6 +32,7 @@ class ProgramBuilder:
     functions: list[Function] = field(default_factory=list)
     writes: dict[str, frozenset[Root]] = field(default_factory=dict)
     changes: dict[str, frozenset[Root]] = field(default_factory=dict)
+    far: dict[str, frozenset[references.Source]] = field(default_factory=dict)  # whose buffers a function writes to
     may_fail: set[str] = field(default_factory=set)
     replies: dict[int, int] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
@@ -66,5 +67,6 @@ class ProgramBuilder:
         self.writes[function.name] = effects.roots_written(function.body, self.writes)
         waited = effects.shared_roots(function.body)
         self.changes[function.name] = effects.roots_written(function.body, self.changes) | waited
+        self.far[function.name] = references.written_by(function, self)
         if function.may_fail:
             self.may_fail.add(function.name)

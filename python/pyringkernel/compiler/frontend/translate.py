@@ -14,7 +14,7 @@ from ..features import features_of
 from ..ir import Root
 from ..source import FunctionSource
 from ..syntax import check_syntax
-from . import effects, statements
+from . import effects, references, statements
 from .device import finished
 from .program import ProgramBuilder
 from .scope import Fixed, Flow, FunctionScope
@@ -85,4 +85,6 @@ def _entry(program: ProgramBuilder, source: FunctionSource, spec: KernelSpec, cl
     statements.body(scope, source.node.body)
     made = finished(scope, program.unique(f"{source.name}_{cls.__name__}"), None)
     writes = Root.MESSAGE in effects.roots_written(made.body, program.writes)
-    return ir.Entry(cls.__name__, cls.type_id, layout_of(cls).size, writes, made)
+    return ir.Entry(
+        cls.__name__, cls.type_id, layout_of(cls).size, writes, made, references.references_of(cls, made, program)
+    )

@@ -40,7 +40,8 @@ class Struct:
 
 @dataclass(frozen=True)
 class Sequence:
-    """`kind`: Array, Vec or Bytes. A Vec's place is that of its length, elements are `first` bytes further on."""
+    """`kind`: Array, Vec, Bytes or Ref. A Vec's place is that of its length, elements are `first` bytes further on. A
+    Ref's place is that of the reference, its elements are elsewhere, and `count` is 0."""
 
     kind: str
     element: ir.Type | Struct
@@ -60,11 +61,18 @@ class Sequence:
 
     @property
     def size(self) -> int:
-        return self.first + self.stride * self.count
+        return REFERENCE_BYTES if self.kind == "Ref" else self.first + self.stride * self.count
+
+    @property
+    def varies(self) -> bool:
+        """Its length is known only when a message is there."""
+        return self.kind in ("Vec", "Ref")
 
     def __str__(self) -> str:
         if self.kind == "Bytes":
             return f"rk.Bytes[{self.count}]"
+        if self.kind == "Ref":
+            return f"rk.Ref[{shape_text(self.element)}]"
         return f"rk.{self.kind}[{shape_text(self.element)}, {self.count}]"
 
 
@@ -76,18 +84,21 @@ def shape_text(shape: Shape) -> str:
     return spell(shape) if isinstance(shape, ir.Type) else str(shape)
 
 
-_SCALARS = (
+SCALARS = (
     ir.Type.BOOL, ir.Type.I8, ir.Type.I16, ir.Type.I32, ir.Type.I64, ir.Type.U8, ir.Type.U16, ir.Type.U32, ir.Type.U64,
     ir.Type.F16, ir.Type.F32, ir.Type.F64,
 )  # fmt: skip
-_BYTES, _STRUCT = 12, 13
+_BYTES, _STRUCT, _REF = 12, 13, 3
+REFERENCE_BYTES, REFERENCE_COUNT = 16, 8  # size, and where the count of elements is; the address comes first
 
 
 def shape_of_row(row: FieldRow) -> Shape:
     """Of a field."""
     if row.scalar == _BYTES:
         return Sequence("Bytes", ir.Type.U8, row.element_size)
-    element = Struct(row.nested) if row.nested is not None else _SCALARS[row.scalar]
+    if row.shape == _REF:
+        return Sequence("Ref", SCALARS[row.scalar], 0)
+    element = Struct(row.nested) if row.nested is not None else SCALARS[row.scalar]
     return element if row.shape == 0 else Sequence("Array" if row.shape == 1 else "Vec", element, row.count)
 
 
@@ -100,6 +111,8 @@ def shape_of_annotation(value: Any) -> Shape | None:
         if value.rk_shape == "Bytes":
             return Sequence("Bytes", ir.Type.U8, value.count)
         element = shape_of_annotation(value.element)
+        if value.rk_shape == "Ref" and isinstance(element, ir.Type):
+            return Sequence("Ref", element, 0)
         return (
             None if element is None or isinstance(element, Sequence) else Sequence(value.rk_shape, element, value.count)
         )

@@ -36,6 +36,7 @@ from .program import (
     Entry,
     Function,
     Program,
+    Reference,
 )
 from .statements import (
     Atomic,
@@ -72,7 +73,7 @@ from .types import (
     Type,
 )
 
-IR_VERSION = 1  # part of the key of every cache: increase it when a node or its meaning changes
+IR_VERSION = 2  # part of the key of every cache: increase it when a node or its meaning changes
 
 __all__ = [
     "IR_VERSION",
@@ -109,6 +110,7 @@ __all__ = [
     "Publish",
     "Query",
     "QueryName",
+    "Reference",
     "Reply",
     "Return",
     "Root",

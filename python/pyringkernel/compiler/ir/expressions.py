@@ -231,8 +231,12 @@ class Term:
 
 @dataclass(frozen=True)
 class Place:
-    """A byte address: root + offset + the sum of the terms. Aligned for what is accessed there."""
+    """A byte address: root + offset + the sum of the terms. Aligned for what is accessed there.
+
+    BUFFER has no begin of its own: it is `base` (U64) + offset + the terms, in 64 bits; `base` is a local that only ever
+    gets addresses that were loaded from references. What is accessed there is a scalar."""
 
     root: Root
     offset: int
     terms: tuple[Term, ...] = ()
+    base: Local | None = None

@@ -28,6 +28,18 @@ class Function:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A field of a message that refers to a buffer: 16 bytes at `offset`, of which the address (U64) is the first and
+    the count of elements (U32) the second word. It is good, and stays so, when the message is handled. `writes`: what it
+    leads to may be written to."""
+
+    name: str
+    offset: int
+    type: Type
+    writes: bool
+
+
+@dataclass(frozen=True)
 class Entry:
     """What handles messages with this type id. Bytes in `size`, of the payload."""
 
@@ -36,6 +48,7 @@ class Entry:
     size: int
     writes_message: bool
     function: Function
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Program:
     """A compiled handler. Sizes in bytes. `functions`: callees come before their callers.
 
     `features`: those of "f16", "f64", "i64" (any 64-bit integer), "i8", "i16" (memory accesses of these widths are not
-    counted, arithmetic is), "atomics", "atomics64", "warp", "shared", "sync_grid", "send", and the names of UnaryOp and
+    counted, arithmetic is), "atomics", "atomics64", "warp", "shared", "sync_grid", "send", "references", and the names of UnaryOp and
     BinaryOp members from "sin" on, "fmod", "hypot": what a target may lack.
     """
 

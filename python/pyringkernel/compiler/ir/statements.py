@@ -197,7 +197,7 @@ class CallService:
 
 
 class AtomicOp(enum.Enum):
-    """On I32, U32, I64 or U64 in STATE or SHARED. Relaxed; wraps."""
+    """On I32, U32, I64 or U64 in STATE, SHARED or BUFFER. Relaxed; wraps."""
 
     ADD = "add"
     SUB = "sub"

@@ -51,12 +51,13 @@ class Type(enum.Enum):
 
 
 class Root(enum.Enum):
-    """A memory that places are in. Different roots never overlap."""
+    """A memory that places are in. Different roots never overlap; what references lead to may, with each other."""
 
     STATE = "state"  # of the instance; aligned to 64
     MESSAGE = "message"  # the payload in hand; writable (a copy) in an entry with `writes_message`, else read-only
     HEADER = "header"  # 64 bytes, MessageHeader of abi/message_header.h; read-only
     FRAME = "frame"  # of each thread: objects made in the handler; no promise about its bytes before they are written
+    BUFFER = "buffer"  # what references lead to: the host's, and shared with all who have a reference to it
     SHARED = "shared"  # of each block: ctx.shared(); zeros when a message begins
 
 

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import RingKernelError, UnsupportedError
+from ..cache import CompileCache, default_cache, key_of
 from ..ir import IR_VERSION, Program
-from .cache import CompileCache, default_cache, key_of
 from .module import module_text, run_symbol
 from .ops import LIBRARY_PREFIX
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-RK_COMPILED_VERSION = 1  # of ringkernel/compiled.h
+RK_COMPILED_VERSION = 3  # of ringkernel/compiled.h
 OPTIMIZATION_LEVEL = 2
 
 _lock = threading.RLock()  # LLVM's context and the linker are used by one thread at a time

@@ -38,6 +38,7 @@ class Expressions:
     def __init__(self, writer: Writer, locals_: dict[str, str]) -> None:
         self.w = writer
         self.locals = locals_
+        self.far: set[str] = set()  # pointers into buffers
 
     def value(self, node: Expr) -> str:
         """An LLVM value, of TYPES[node.type]."""
@@ -49,19 +50,33 @@ class Expressions:
 
     def address(self, place: Place) -> str:
         """A pointer."""
-        pointer = ROOTS[place.root]
+        if place.base is not None:
+            pointer = self.w.value(f"inttoptr i64 {self.value(place.base)} to ptr")
+        else:
+            pointer = ROOTS[place.root]
         offset = str(place.offset)
         flags = " nuw nsw" if place.offset >= 0 else ""
         for term in place.terms:
             index = self.w.value(f"zext i32 {self.value(term.index)} to i64")
             bytes_ = self.w.value(f"mul nuw nsw i64 {index}, {term.stride}") if term.stride != 1 else index
             offset = bytes_ if offset == "0" else self.w.value(f"add{flags} i64 {bytes_}, {offset}")
-        return pointer if offset == "0" else self.w.value(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
+        if offset != "0":
+            pointer = self.w.value(f"getelementptr inbounds i8, ptr {pointer}, i64 {offset}")
+        if place.base is not None:
+            self.far.add(pointer)
+        return pointer
+
+    def apart(self, pointer: str) -> str:
+        """Says that buffers never overlap with the memories, where a program has both: an address in a message might
+        lead anywhere, and nothing would stay in registers while a buffer is written to."""
+        if not self.w.module.has_buffers:
+            return ""
+        return ", !alias.scope !5, !noalias !4" if pointer in self.far else ", !alias.scope !4, !noalias !5"
 
     def load(self, kind: Type, pointer: str) -> str:
         """The scalar at a pointer."""
         if kind is not Type.BOOL:
-            return self.w.value(f"load {TYPES[kind]}, ptr {pointer}, align {kind.size}")
+            return self.w.value(f"load {TYPES[kind]}, ptr {pointer}, align {kind.size}{self.apart(pointer)}")
         byte = self.w.value(f"load i8, ptr {pointer}, align 1")
         return self.w.value(f"icmp ne i8 {byte}, 0")
 
@@ -69,7 +84,8 @@ class Expressions:
         """The scalar to a pointer."""
         if kind is Type.BOOL:
             value = self.w.value(f"zext i1 {value} to i8")
-        self.w.effect(f"store {'i8' if kind is Type.BOOL else TYPES[kind]} {value}, ptr {pointer}, align {kind.size}")
+        text = "i8" if kind is Type.BOOL else TYPES[kind]
+        self.w.effect(f"store {text} {value}, ptr {pointer}, align {kind.size}{self.apart(pointer)}")
 
     # -- rk_call
 

@@ -29,7 +29,7 @@ def run_symbol(index: int) -> str:
 
 def module_text(program: Program, *, native_half: bool) -> str:
     """The module. `native_half`: the CPU converts f16 itself."""
-    module = Module(native_half)
+    module = Module(native_half, "references" in program.features)
     callees: dict[str, Callee] = {}
     calls = _count_calls(program)
     for index, function in enumerate(program.functions):

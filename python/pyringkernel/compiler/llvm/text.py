@@ -31,6 +31,14 @@ ROOTS = {
 # !0 marks loads of what never changes during a call, !1 branches that are almost never taken.
 METADATA = '!0 = !{}\n!1 = !{!"branch_weights", i32 1, i32 100000}\n'
 
+# !4: the memories of a handler, !5: the buffers that references lead to.
+BUFFER_METADATA = """!2 = distinct !{!2}
+!3 = distinct !{!3, !2}
+!4 = !{!3}
+!5 = !{!6}
+!6 = distinct !{!6, !2}
+"""
+
 
 def zero(kind: Type) -> str:
     """The zero of a type."""
@@ -61,8 +69,9 @@ def identifier(index: int, name: str) -> str:
 class Module:
     """What functions share: declarations, each once, and helpers that are written into the module when used."""
 
-    def __init__(self, native_half: bool) -> None:
+    def __init__(self, native_half: bool, has_buffers: bool = False) -> None:
         self.native_half = native_half
+        self.has_buffers = has_buffers
         self.declarations: dict[str, str] = {}
         self.functions: list[str] = []
 
@@ -72,7 +81,9 @@ class Module:
 
     def text(self) -> str:
         """The whole module, but for triple and data layout."""
-        return "\n".join([*self.declarations.values(), *self.functions, METADATA])
+        return "\n".join(
+            [*self.declarations.values(), *self.functions, METADATA + (BUFFER_METADATA if self.has_buffers else "")]
+        )
 
 
 class Writer:

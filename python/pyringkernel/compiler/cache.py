@@ -1,4 +1,4 @@
-"""A cache of machine code on disk, shared by processes: what was compiled once is loaded the next time.
+"""A cache of machine code on disk, shared by processes: what was compiled once, for a CPU or a GPU, is loaded next time.
 
 What lies in it is run, so it must be ours alone: a folder that somebody else could write to is not used, and each entry
 is looked at again when it is opened. The hash in an entry finds damage; it does not keep out whoever can write there.
