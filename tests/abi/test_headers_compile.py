@@ -34,7 +34,8 @@ def test_a_header_compiles_alone_as_cpp14_without_a_warning(compiler: str, heade
 def test_the_shared_structs_hold_no_pointer_bool_enum_or_size_t() -> None:
     for path in (INCLUDE / "ringkernel" / "abi").glob("*.h"):
         for struct, kind in re.findall(r"\bF\((\w+), ([^,]+), \w+, \d+\)", path.read_text()):
-            assert kind in ("u8", "u16", "u32", "u64"), f"{path.name}: {struct} has a field of type {kind}"
+            sound = kind in ("u8", "u16", "u32", "u64") or re.fullmatch(r"Reserved<\d+>", kind)  # of u64
+            assert sound, f"{path.name}: {struct} has a field of type {kind}"
 
 
 def find_nvrtc() -> Path | None:

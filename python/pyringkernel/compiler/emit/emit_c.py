@@ -45,6 +45,7 @@ def _roots(body: ir.Body, functions: dict[str, _Roots]) -> _Roots:
                 used[node.place.root] = True
             case ir.Copy() | ir.Zero():
                 used[node.target.root] = True
+    used.pop(Root.BUFFER, None)  # reached by addresses
     return {root: used[root] for root in Root if root in used}
 
 
@@ -122,9 +123,13 @@ class _Program:
         d = self._dialect
         memories = [f"{d.pointer(root, root is not Root.HEADER)} {root.value}" for root in _GIVEN]
         writing = [f"type_id == 0x{e.type_id:08X}u" for e in self._program.entries if e.writes_message]
+        accepted = [f"(type_id == 0x{e.type_id:08X}u && size == {e.size}u)" for e in self._program.entries]
         lines = [
             "// Whether the handler of these messages changes them: then it is given a copy.",
             f"{d.entry_prefix}bool rk_writes_message(u32 type_id) {{ return {' || '.join(writing) or 'false'}; }}",
+            "",
+            "// Whether there is a handler for messages of this class and size.",
+            f"{d.entry_prefix}bool rk_accepts(u32 type_id, u32 size) {{ return {' || '.join(accepted) or 'false'}; }}",
             "",
             "// Handles the message; false for one of a class that this handler does not accept.",
             f"{d.entry_prefix}bool rk_dispatch({', '.join([f'{d.call} call', 'u32 type_id', *memories])}) {{",

@@ -109,7 +109,9 @@ class Expressions:
         return f"({text})" if number < 0 else text
 
     def address(self, place: ir.Place) -> str:
-        """A pointer to bytes. The sum is made in 32 bits, as places are."""
+        """A pointer to bytes. The sum is made in 32 bits, as places are, but for those in buffers."""
+        if place.base is not None:
+            return self._far_address(place, place.base)
         base = _ROOT_NAMES[place.root]
         parts = [f"{place.offset % 2**32}u"] if place.offset or not place.terms else []
         for term in place.terms:
@@ -119,6 +121,12 @@ class Expressions:
             return base
         total = " + ".join(parts)
         return f"{base} + {parts[0]}" if len(parts) == 1 and " " not in total else f"{base} + ({bare(total)})"
+
+    def _far_address(self, place: ir.Place, base: ir.Local) -> str:
+        long = f"u{self._dialect.long_suffix}"
+        terms = [f"(u64){self.text(term.index)} * {term.stride}{long}" for term in place.terms]
+        offset = [f"{place.offset}{long}"] if place.offset else []
+        return f"(u8*)({' + '.join([self._local(base.name), *offset, *terms])})"
 
     def _comparable(self, node: ir.Expr) -> str:
         return f"rk_f32_of_f16({self.top(node)})" if node.type is Type.F16 else self.text(node)

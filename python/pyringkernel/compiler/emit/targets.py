@@ -31,6 +31,7 @@ _INSTEAD = {
     "i8": "calculate in 32 bits and cast when storing",
     "i16": "calculate in 32 bits and cast when storing",
     "atomics64": "use a 32-bit field",
+    "references": "carry the data in the message: rk.Array or rk.Vec",
     "sync_grid": "end the message and send the next phase as another one",
     "warp": "use ctx.shared() and ctx.sync_threads()",
     "expm1": "use math.exp(x) - 1, which is less exact near 0",
@@ -51,6 +52,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
                 "Metal",
                 MappingProxyType(
                     {
+                        "references": "Metal has no addresses of other memory in messages",
                         "f64": "the Metal Shading Language has no type of 64-bit floats",
                         "atomics64": "Metal has no 64-bit atomic operations that return the old value",
                         "sync_grid": "Metal has no barrier of all threadgroups",
@@ -67,6 +69,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
                 "WebGPU",
                 MappingProxyType(
                     {
+                        "references": "WGSL has no pointers to other memory",
                         "f64": "WGSL has no 64-bit floats",
                         "sync_grid": "WGSL has no barrier of all workgroups",
                     }

@@ -10,7 +10,10 @@
 //   header   64 bytes, read-only, aligned to 8
 //   message  the payload, aligned to 8. Where rk_writes_message(type_id): the block's own copy, which handlers change
 //   shared   RK_SHARED_SIZE bytes, aligned to 64, zeroed, with a barrier between that and the call
-//   rk_call  failed, errors and polls are 0 before each message; afterwards the kernel gathers them from the threads
+//   rk_call  failed, errors and polls are 0 before each message; afterwards the kernel gathers them from the threads.
+//            `task` is not 0, and another one for each message: who writes it to `cancel` ends that message only
+// The macros RK_BLOCK_DIM, RK_BLOCK_ID and RK_GRID_DIM may be defined before: where a kernel has more blocks, or more threads in a
+// block, than run the handler.
 // After rk_dispatch() every thread calls rk_finish(call), the kernel's barrier at the end of a message. Warp operations
 // have no such help: a thread that fails in front of one that others reach leaves them waiting, until the watchdog
 // acts. Payloads that handlers pass to services may lie in thread-local memory: they are copied before the service
@@ -38,7 +41,8 @@ struct f16 {
 // One for each thread, in its own memory. Handlers write only failed to polls.
 struct rk_call {
   void* self;         // the services'
-  const u32* cancel;  // not 0: loops fail with RK_FAIL_CANCELLED; may be written by the host
+  const u32* cancel;  // equal to task: loops fail with RK_FAIL_CANCELLED; may be written by the host
+  u32 task;
   u32 failed;         // 0, or why the message failed
   u32 fail_line;      // of the handler's file
   u32 errors;         // how many were counted
@@ -83,7 +87,7 @@ RK_INLINE f16 rk_f16_of_f32(f32 x) {
 // Edge: the host's store of the cancel word -> here. Relaxed: nothing else is published by it.
 RK_INLINE u32 rk_load_cancel(const u32* cancel) {
   u32 value;
-  asm volatile("ld.relaxed.sys.u32 %0, [%1];" : "=r"(value) : "l"(cancel) : "memory");
+  asm volatile("ld.relaxed.sys.u32 %0, [%1];" : "=r"(value) : "l"(cancel) : "memory");  // K1: late is late
   return value;
 }
 #endif
@@ -141,23 +145,32 @@ RK_INLINE void rk_fail(rk_call* call, u32 code, u32 line) {
 #endif
 RK_INLINE bool rk_cancelled(rk_call* call) {
   call->polls += 1u;
-  return (call->polls & (RK_POLL_EVERY - 1u)) == 0u && rk_load_cancel(call->cancel) != 0u;
+  return (call->polls & (RK_POLL_EVERY - 1u)) == 0u && rk_load_cancel(call->cancel) == call->task;
 }
 
 // -- where a thread is: one-dimensional blocks and grids --------------------------------------------------------------
 
+#ifndef RK_BLOCK_DIM
+#define RK_BLOCK_DIM blockDim.x
+#endif
+#ifndef RK_BLOCK_ID
+#define RK_BLOCK_ID(call) blockIdx.x
+#endif
+#ifndef RK_GRID_DIM
+#define RK_GRID_DIM(call) gridDim.x
+#endif
 RK_INLINE u32 rk_thread_id(const rk_call*) { return threadIdx.x; }
-RK_INLINE u32 rk_block_id(const rk_call*) { return blockIdx.x; }
-RK_INLINE u32 rk_block_dim(const rk_call*) { return blockDim.x; }
-RK_INLINE u32 rk_grid_dim(const rk_call*) { return gridDim.x; }
-RK_INLINE u32 rk_global_thread_id(const rk_call*) { return blockIdx.x * blockDim.x + threadIdx.x; }
+RK_INLINE u32 rk_block_id([[maybe_unused]] const rk_call* call) { return RK_BLOCK_ID(call); }
+RK_INLINE u32 rk_block_dim(const rk_call*) { return RK_BLOCK_DIM; }
+RK_INLINE u32 rk_grid_dim([[maybe_unused]] const rk_call* call) { return RK_GRID_DIM(call); }
+RK_INLINE u32 rk_global_thread_id(const rk_call* call) { return RK_BLOCK_ID(call) * RK_BLOCK_DIM + threadIdx.x; }
 RK_INLINE u32 rk_warp_id(const rk_call*) { return threadIdx.x / 32u; }
 RK_INLINE u32 rk_lane_id(const rk_call*) { return threadIdx.x % 32u; }
 
 // -- warps: all lanes of the warp take part; the last warp of a block may have fewer than 32 --------------------------
 
 RK_INLINE u32 rk_warp_lanes(const rk_call*) {
-  const u32 left = blockDim.x - (threadIdx.x & ~31u);
+  const u32 left = RK_BLOCK_DIM - (threadIdx.x & ~31u);
   return left < 32u ? left : 32u;
 }
 RK_INLINE u32 rk_warp_mask(const rk_call* call) { return 0xFFFFFFFFu >> (32u - rk_warp_lanes(call)); }

@@ -43,7 +43,8 @@ typedef float f32;
 // One for each thread, in its own memory. Handlers write only failed to polls.
 struct rk_call {
   device void* self;           // the services'
-  device atomic_uint* cancel;  // not 0: loops fail with RK_FAIL_CANCELLED; may be written by the host
+  device atomic_uint* cancel;  // equal to task: loops fail with RK_FAIL_CANCELLED; may be written by the host
+  u32 task;                    // not 0, and another one for each message
   u32 failed;                  // 0, or why the message failed
   u32 fail_line;               // of the handler's file
   u32 errors;                  // how many were counted
@@ -145,7 +146,8 @@ RK_INLINE void rk_fail(thread rk_call* call, u32 code, u32 line) {
 #endif
 RK_INLINE bool rk_cancelled(thread rk_call* call) {
   call->polls += 1u;
-  return (call->polls & (RK_POLL_EVERY - 1u)) == 0u && atomic_load_explicit(call->cancel, memory_order_relaxed) != 0u;
+  return (call->polls & (RK_POLL_EVERY - 1u)) == 0u &&
+         atomic_load_explicit(call->cancel, memory_order_relaxed) == call->task;
 }
 
 // -- where a thread is ------------------------------------------------------------------------------------------------
