@@ -24,3 +24,7 @@ endfunction()
 
 rk_install(cpp ${CMAKE_INSTALL_INCLUDEDIR} ${CMAKE_INSTALL_LIBDIR} ${CMAKE_INSTALL_LIBDIR}/cmake/ringkernel)
 rk_install(python include lib share/cmake/ringkernel EXCLUDE_FROM_ALL)
+
+# What handlers are compiled with at run time, for a GPU: _paths.py finds it.
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/kernels/cuda DESTINATION device/kernels COMPONENT python EXCLUDE_FROM_ALL
+  FILES_MATCHING PATTERN "*.cuh")

@@ -305,6 +305,69 @@ TEST(Vm, computed_places_outside_of_a_memory_give_0_and_take_nothing) {
   EXPECT_EQ(world.get(56), kAll);
 }
 
+TEST(Vm, addresses_lead_only_to_what_the_message_refers_to) {
+  alignas(8) std::uint64_t near[4] = {1, 2, 3, 4};
+  const auto address = reinterpret_cast<std::uintptr_t>(near);
+  const rk_range ranges[] = {{address, 8}, {address + 16, 8}};
+  VmAssembler a;
+  a.constants = {address, 0, 1, 2, 0xFFFFFFFF, kAll};
+  a.op("FAR_LOAD_64", {8, 1, 8, 0, 0}).op("STORE_64_STATE", {8, 0});
+  a.op("FAR_LOAD_64", {8, 2, 8, 0, 0}).op("STORE_64_STATE", {8, 8});  // between the two
+  a.op("FAR_LOAD_64", {8, 3, 8, 0, 0}).op("STORE_64_STATE", {8, 16});
+  a.op("FAR_LOAD_64", {8, 2, 4, 0, 0}).op("STORE_64_STATE", {8, 24});  // over an end
+  a.op("FAR_LOAD_U8", {8, 1, 1, 0, 7}).op("STORE_64_STATE", {8, 32});
+  a.op("FAR_LOAD_64", {8, 1, 1, 5, 0}).op("STORE_64_STATE", {8, 40});  // an address that wraps
+  a.op("FAR_LOAD_64", {8, 4, 8, 0, 0xFFFFFFFF}).op("STORE_64_STATE", {8, 48});
+  a.op("FAR_STORE_64", {5, 2, 8, 0, 0}).op("FAR_STORE_64", {5, 1, 1, 0, 1}).op("FAR_STORE_16", {5, 3, 8, 0, 0});
+  a.op("FAR_ATOMIC", {8, 2, 8, 0, 5, 5, 7 * 4 + 3, 0}).op("FAR_ATOMIC", {8, 3, 8, 0, 5, 5, 7 * 4 + 3, 1});
+  a.op("RETURN");
+  VmWorld world;
+  world.call.ranges = ranges;
+  world.call.range_count = 2;
+  const auto program = load(a);
+  world.run(*program);
+  const std::uint64_t expected[] = {1, 0, 3, 0, 0, 0, 0};
+  for (std::size_t i = 0; i < 7; ++i) EXPECT_EQ(world.get(8 * i), expected[i]) << i;
+  EXPECT_EQ(near[0], 1u);
+  EXPECT_EQ(near[1], 2u);
+  EXPECT_EQ(near[2], 0xFFFFu);
+  world.call.range_count = 0;
+  world.run(*program);
+  EXPECT_EQ(world.get(0), 0u);
+}
+
+TEST(Vm, atomic_operations_on_addresses_give_the_old_value) {
+  const auto after = [](std::int64_t what, std::uint64_t before, std::uint64_t value, std::uint64_t expected) {
+    alignas(8) std::uint64_t place = before;
+    const rk_range range = {reinterpret_cast<std::uintptr_t>(&place), 8};
+    VmAssembler a;
+    a.constants = {range.begin, 0, value, expected};
+    a.op("FAR_ATOMIC", {8, 1, 8, 0, 2, 3, what, 0}).op("STORE_64_STATE", {8, 0}).op("RETURN");
+    VmWorld world;
+    world.call.ranges = &range;
+    world.call.range_count = 1;
+    world.run(*load(a));
+    EXPECT_EQ(world.get(0), before) << what;
+    return place;
+  };
+  constexpr u64 kMinusTwo = kAll - 1;
+  for (std::int64_t type = 2; type < 4; ++type) {  // 64 bits
+    EXPECT_EQ(after(0 * 4 + type, 5, kAll, 0), 4u);
+    EXPECT_EQ(after(1 * 4 + type, 5, 6, 0), kAll);
+    EXPECT_EQ(after(2 * 4 + type, 5, kMinusTwo, 0), type == 2 ? kMinusTwo : 5u);
+    EXPECT_EQ(after(3 * 4 + type, 5, kMinusTwo, 0), type == 2 ? 5u : kMinusTwo);
+    EXPECT_EQ(after(4 * 4 + type, 6, 3, 0), 2u);
+    EXPECT_EQ(after(5 * 4 + type, 6, 3, 0), 7u);
+    EXPECT_EQ(after(6 * 4 + type, 6, 3, 0), 5u);
+    EXPECT_EQ(after(7 * 4 + type, 6, 3, 0), 3u);
+    EXPECT_EQ(after(8 * 4 + type, 6, 3, 6), 3u);
+    EXPECT_EQ(after(8 * 4 + type, 6, 3, 7), 6u);
+    EXPECT_EQ(after(9 * 4 + type, 6, 3, 7), 6u);  // no such operation
+  }
+  EXPECT_EQ(after(2 * 4 + 1, 5, 4, 0), 4u);
+  EXPECT_EQ(after(3 * 4 + 0, 5, 0xFFFFFFFF, 0), 5u);
+}
+
 TEST(Vm, shared_memory_is_zero_and_a_written_message_a_copy_in_each_message) {
   VmAssembler a;
   a.constants = {1};

@@ -14,7 +14,10 @@ namespace {
 
 class CpuResident final : public Resident {
  public:
-  CpuResident(ResidentSpec spec, Scheduler& scheduler, WaitGraph& graph) : kernel_(std::move(spec), scheduler, graph) {}
+  CpuResident(const Backend& backend, ResidentSpec spec, Scheduler& scheduler, WaitGraph& graph)
+      : backend_(backend), kernel_(std::move(spec), scheduler, graph) {}
+
+  const Backend& backend() const override { return backend_; }
 
   void notify() override {
     const bool active = load_acquire(kernel_.spec.control->is_active) != 0;  // K1
@@ -39,6 +42,10 @@ class CpuResident final : public Resident {
   void hold(bool on) override { change(CpuKernel::kHeldBySupervisor, on); }
   bool resting() const override { return kernel_.gate.inside() == 0; }
   void resume(std::uint32_t instance) override { kernel_.instances[instance].resume(); }
+  bool can_stop() const override { return kernel_.spec.handler->can_stop(); }
+  bool stop(std::uint32_t instance, std::uint64_t message_id) override {
+    return kernel_.spec.handler->stop(instance, message_id);
+  }
 
  private:
   // Also one that was told to end while the gate was shut.
@@ -51,12 +58,14 @@ class CpuResident final : public Resident {
     }
   }
 
+  const Backend& backend_;
   CpuKernel kernel_;
 };
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(Scheduler::Options options) : scheduler_(std::make_shared<Scheduler>(options)) {}
+  CpuBackend(Scheduler::Options options, std::shared_ptr<WaitGraph> graph)
+      : scheduler_(std::make_shared<Scheduler>(options)), graph_(std::move(graph)) {}
   ~CpuBackend() override { scheduler_->stop(0); }
 
   const char* name() const override { return "cpu"; }
@@ -66,7 +75,7 @@ class CpuBackend final : public Backend {
   }
   bool persistent() const override { return true; }
   std::unique_ptr<Resident> launch(ResidentSpec spec) override {
-    return std::make_unique<CpuResident>(std::move(spec), *scheduler_, graph_);
+    return std::make_unique<CpuResident>(*this, std::move(spec), *scheduler_, *graph_);
   }
   Scheduler& scheduler() override { return *scheduler_; }
 
@@ -76,11 +85,14 @@ class CpuBackend final : public Backend {
 
  private:
   std::shared_ptr<Scheduler> scheduler_;
-  WaitGraph graph_;
+  const std::shared_ptr<WaitGraph> graph_;
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(Scheduler::Options options) { return std::make_unique<CpuBackend>(options); }
+std::unique_ptr<Backend> make_cpu_backend(Scheduler::Options options, std::shared_ptr<WaitGraph> graph) {
+  if (!graph) graph = std::make_shared<WaitGraph>();
+  return std::make_unique<CpuBackend>(options, std::move(graph));
+}
 
 }  // namespace rk

@@ -20,19 +20,6 @@ std::uint64_t to_ns(std::uint64_t ntp64) {
 
 }  // namespace
 
-FailureWindow::FailureWindow(std::uint32_t max, std::uint64_t window_ns)
-    : max_(std::min<std::uint32_t>(max, 64)), window_ns_(window_ns) {}
-
-bool FailureWindow::add(std::uint64_t now_ns) {
-  if (max_ == 0) return true;
-  if (times_.empty()) times_.resize(max_);
-  std::uint64_t& oldest = times_[count_ % max_];
-  const bool too_many = count_ >= max_ && now_ns - oldest <= window_ns_;
-  oldest = now_ns;
-  ++count_;
-  return too_many;
-}
-
 CpuInstance::CpuInstance(CpuKernel& kernel, InstanceRecord& record, Address self)
     : kernel_(kernel),
       record_(record),
@@ -100,7 +87,7 @@ CpuInstance::Next CpuInstance::without_messages(Worker& worker, std::uint32_t st
   if (sender_.waiting()) return Next::kWaitForRoom;  // whatever it would close: there is nothing else to do
   if (stop != kTerminateNo) return Next::kEnd;
   if (std::exchange(exits_, false)) {
-    exit_ = Exit{self(), false, ""};
+    exit_ = InstanceExit{self(), false, ""};
     verdict_.store_relaxed(0);  // P1 before the report
     return Next::kAgain;
   }
@@ -110,7 +97,7 @@ CpuInstance::Next CpuInstance::without_messages(Worker& worker, std::uint32_t st
 // Outside the gate: who decides may reset the state at once, however long other instances of the kernel take.
 CpuInstance::Next CpuInstance::report_exit() {
   if (!exit_) return Next::kWaitForVerdict;
-  const Exit exit = *std::exchange(exit_, std::nullopt);
+  const InstanceExit exit = *std::exchange(exit_, std::nullopt);
   if (kernel_.spec.switchboard->on_exit(exit.who, exit.abnormal, exit.error)) return Next::kWaitForVerdict;
   verdict_.store_relaxed(1);  // P1 nobody knows it any more
   return Next::kAgain;
@@ -289,7 +276,7 @@ bool CpuInstance::run_one(const std::byte* slot) {
   const std::byte* payload = slot + sizeof(header_);
   if (header_.deadline != 0 && header_.deadline < moment_) {
     InstanceRecord::add(record_.expired);
-    bury(DeadLetterReason::kExpired, header_, payload, "its deadline passed before a handler began");
+    bury(DeadLetterReason::kExpired, header_, payload, kTooLateText);
     answer_error(static_cast<std::uint32_t>(DeadLetterReason::kExpired));
     return true;
   }
@@ -337,16 +324,14 @@ void CpuInstance::end_handler(std::uint64_t begun, std::uint32_t count) {
 void CpuInstance::after_failure(Outcome outcome, const std::byte* payload) {
   const std::string error = kernel_.spec.handler->error_text(self_.instance());
   const bool refused = outcome == Outcome::kRefused;
-  const DeadLetterReason reason = refused                        ? DeadLetterReason::kWrongType
-                                  : outcome == Outcome::kStopped ? DeadLetterReason::kHung
-                                                                 : DeadLetterReason::kHandlerFailed;
+  const DeadLetterReason reason = reason_of(outcome);
   InstanceRecord::add(refused ? record_.refused : record_.failed);
   bury(reason, header_, payload, error);
   answer_error(static_cast<std::uint32_t>(reason));
   if (refused) return;
   record_.last_error.store_relaxed(1);  // S
   if (kernel_.spec.supervised) {
-    exit_ = Exit{self(), true, error};
+    exit_ = InstanceExit{self(), true, error};
     verdict_.store_relaxed(0);  // P1 before the report
     return;
   }
@@ -388,21 +373,11 @@ MessageHeader CpuInstance::make_header(Address to, const Outgoing& message) {
   header.type_id = message.type_id;
   header.payload_size = static_cast<u32>(message.payload.size());
   header.hlc = shard_.tick().time;
-  header.message_id = next_message_id();
+  header.message_id = ids_.next(*kernel_.spec.switchboard);
   header.source = self().word;
   header.dest = to.word;
   header.deadline = message.deadline;
   return header;
-}
-
-// Unique in the runtime: a block at a time from the common count.
-std::uint64_t CpuInstance::next_message_id() {
-  constexpr std::uint64_t kBlock = 1024;
-  if (next_id_ == end_of_ids_) {
-    next_id_ = kernel_.spec.switchboard->take_message_ids(kBlock);
-    end_of_ids_ = next_id_ + kBlock;
-  }
-  return next_id_++;
 }
 
 // What a handler sends becomes visible when its batch ends, after the handler's world is unlocked: a receiver that

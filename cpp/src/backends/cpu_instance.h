@@ -20,7 +20,8 @@
 #include <string>
 #include <vector>
 
-#include "cpu_sender.h"
+#include "instance_failure.h"
+#include "instance_sender.h"
 #include "ringkernel/core/dedup_window.h"
 #include "ringkernel/core/notes.h"
 #include "ringkernel/runtime/backend.h"
@@ -29,20 +30,12 @@ namespace rk {
 
 struct CpuKernel;
 
-// Failures within a window; the newest max_failures times decide.
-class FailureWindow {
- public:
-  FailureWindow(std::uint32_t max, std::uint64_t window_ns);
-  bool add(std::uint64_t now_ns);  // true when this failure is one too many
-
- private:
-  std::vector<std::uint64_t> times_;
-  std::uint64_t count_ = 0;
-  std::uint32_t max_;
-  std::uint64_t window_ns_;
-};
-
-class CpuInstance final : public Runnable, public InboxOwner, public LaneSender, public LateMail, public KernelContext {
+class CpuInstance final : public Runnable,
+                          public InboxOwner,
+                          public LaneSender,
+                          public LateMail,
+                          public SendingInstance,
+                          public KernelContext {
  public:
   CpuInstance(CpuKernel& kernel, InstanceRecord& record, Address self);
 
@@ -53,9 +46,9 @@ class CpuInstance final : public Runnable, public InboxOwner, public LaneSender,
   void poke();                          // look at the requests; wakes it, whatever it waits for
   void wake_if_wanted();                // the same, if it left something undone
   void resume();                        // the supervisor's verdict: go on
-  // Inside a handler: lets go of its world and of the worker until `ready()`. False: the kernel has to stop.
-  bool wait_for_host(const std::function<bool()>& ready);
-  std::shared_ptr<LaneSender> keep();  // itself, and its kernel with it
+  // Inside a handler: lets go of its world and of the worker meanwhile.
+  bool wait_for_host(const std::function<bool()>& ready) override;
+  std::shared_ptr<LaneSender> keep() override;  // itself, and its kernel with it
 
   // -- KernelContext
   Status reply(const Outgoing& message) override;
@@ -100,29 +93,23 @@ class CpuInstance final : public Runnable, public InboxOwner, public LaneSender,
   MessageHeader make_header(Address to, const Outgoing& message);
   void record_queueing(std::uint64_t start, std::uint64_t sent);
   std::uint64_t clock_now();
-  std::uint64_t next_message_id();
 
   CpuKernel& kernel_;
   InstanceRecord& record_;
   Address self_;
   HlcHostShard shard_;
-  CpuSender sender_;
+  InstanceSender sender_;
   FailureWindow failures_;
   std::optional<DedupWindow> seen_;
   MessageHeader header_{};
-  std::uint64_t next_id_ = 0, end_of_ids_ = 0;
+  MessageIds ids_;
   std::uint64_t moment_ = 0;  // NTP64; when the message in hand was begun
   Notes<HostAtomics> notes_;
   HostAtomics::Atomic<std::uint32_t> restless_{0};
   HostAtomics::Atomic<std::uint32_t> verdict_{1};  // P1 0: the supervisor has not decided yet
   bool in_graph_ = false;
-  bool exits_ = false;  // its handler asked for the end of this instance
-  struct Exit {
-    Address who{0};  // with the generation
-    bool abnormal = false;
-    std::string error;
-  };
-  std::optional<Exit> exit_;  // what its supervisor shall be told when no handler runs any more
+  bool exits_ = false;                // its handler asked for the end of this instance
+  std::optional<InstanceExit> exit_;  // what its supervisor shall be told when no handler runs any more
   std::mutex end_mutex_;
   bool over_ = false;          // end_mutex_: it has looked for messages for the last time
   bool gave_up_ = false;       // a handler failed once too often

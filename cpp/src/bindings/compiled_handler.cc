@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "failure_text.h"
+
 namespace rk::py {
 
 namespace {
@@ -32,25 +34,6 @@ std::uint32_t failure_of(Status status) {
       return RK_FAIL_SEND_UNDECLARED;
     default:
       return RK_FAIL_SEND_FAILED;
-  }
-}
-
-const char* meaning(std::uint32_t failure) {
-  switch (failure) {
-    case RK_FAIL_ASSERTION:
-      return "assertion failed";
-    case RK_FAIL_SEND_FULL:
-      return "not sent: the receiver's inbox is full";
-    case RK_FAIL_SEND_CLOSED:
-      return "not sent: the receiver is terminating or gone";
-    case RK_FAIL_SEND_TOO_LARGE:
-      return "not sent: the message is larger than the receiver's slots; launch it with a larger max_message_size";
-    case RK_FAIL_SEND_UNDECLARED:
-      return "not sent: no edge leads there; name the target in publishes_to= or use rt.connect()";
-    case RK_FAIL_CANCELLED:
-      return "the handler did not return in time and was stopped";
-    default:
-      return "not sent: no memory, or no such topic";
   }
 }
 
@@ -204,6 +187,27 @@ std::uint32_t CompiledHandler::same_type(const Run& run, const MessageHeader& fi
   return count;
 }
 
+std::uint32_t CompiledHandler::run_entry(Machine& machine, std::size_t entry, const Run& run,
+                                         std::uint32_t count) const {
+  const Entry& code = code_.entries[entry];
+  return code.run(code.program, &machine.call, reinterpret_cast<const std::uint8_t*>(run.first), run.stride, count);
+}
+
+// One message, while nobody can take away what it refers to; 0: it is refused.
+std::uint32_t CompiledHandler::run_holding(Instance& mine, std::size_t entry, const Run& run) const {
+  BufferHolds holds;
+  if (!hold(mine, entry, run.first + sizeof(MessageHeader), &holds)) return 0;
+  rk_range ranges[kMostReferences];
+  std::uint32_t count = 0;
+  for (const BufferHolds::Held& one : holds.held()) ranges[count++] = {one.address, one.bytes};
+  Machine& machine = machine_of(mine);
+  machine.call.ranges = ranges;
+  machine.call.range_count = count;
+  const std::uint32_t done = run_entry(machine, entry, run, 1);
+  machine.call.range_count = 0;
+  return done;
+}
+
 std::uint32_t CompiledHandler::handle_run(KernelContext& context, const Run& run, Outcome* outcome) {
   const Address self = context.self();
   const std::uint32_t index = self.instance();
@@ -221,9 +225,14 @@ std::uint32_t CompiledHandler::handle_run(KernelContext& context, const Run& run
   call.kernel = self.kernel();
   call.failed = call.errors = call.leave = 0;
   call.task = first.message_id;
-  const Entry& code = code_.entries[static_cast<std::size_t>(entry)];
-  const std::uint32_t done = code.run(code.program, &call, reinterpret_cast<const std::uint8_t*>(run.first), run.stride,
-                                      same_type(run, first));
+  const auto number = static_cast<std::size_t>(entry);
+  const bool refers = !references(number).empty();
+  const std::uint32_t done =
+      refers ? run_holding(*mine, number, run) : run_entry(machine, number, run, same_type(run, first));
+  if (done == 0) {
+    *outcome = fail(Outcome::kRefused, first.message_id, index);
+    return 1;
+  }
   if (machine.stop.load_relaxed() != 0) machine.stop.store_relaxed(0);  // S ids that users give may come again
   if (call.errors != 0) context.report_error(call.last_error, call.errors);
   if (call.failed == 0) return done;
@@ -235,13 +244,8 @@ std::uint32_t CompiledHandler::handle_run(KernelContext& context, const Run& run
 }
 
 std::string CompiledHandler::explain(Instance& failed) const {
-  const auto code = static_cast<std::uint32_t>(failed.code);
-  std::string text = meaning(code);
   const std::uint32_t line = machine_of(failed).call.fail_line;
-  const auto said = code == RK_FAIL_ASSERTION ? code_.assertions.find(line) : code_.assertions.end();
-  if (said != code_.assertions.end()) text.append(": ").append(said->second);
-  if (line != 0) text.append(" (").append(code_.file).append(":").append(std::to_string(line)).append(")");
-  return text;
+  return failure_text(static_cast<std::uint32_t>(failed.code), line, code_.file, code_.assertions);
 }
 
 }  // namespace rk::py

@@ -47,6 +47,8 @@ class CompiledHandler final : public MachineHandler {
   struct Services;
 
   static std::size_t bytes_of(const Code& code);
+  std::uint32_t run_holding(Instance& mine, std::size_t entry, const Run& run) const;
+  std::uint32_t run_entry(Machine& machine, std::size_t entry, const Run& run, std::uint32_t count) const;
   Machine& machine_of(Instance& one) const;
   std::uint32_t same_type(const Run& run, const MessageHeader& first) const;
 

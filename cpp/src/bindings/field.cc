@@ -4,6 +4,7 @@
 
 #include "bindings.h"
 #include "message_object.h"
+#include "ringkernel/runtime/buffer_table.h"
 #include "scalars.h"
 
 namespace rk::py {
@@ -151,6 +152,36 @@ bool set_array(FieldObject* field, std::byte* payload, PyObject* value) {
   return direct ? stored : set_array_slowly(field, payload, value);
 }
 
+// rk.BufferRef(reference, scalar) of the 16 bytes.
+PyObject* get_reference(FieldObject* field, MessageObject* message) {
+  PyObject* module = PyImport_ImportModule("pyringkernel.buffers");
+  if (module == nullptr) return nullptr;
+  BufferReference reference;
+  std::memcpy(&reference, message->payload + field->layout.offset, sizeof(reference));
+  PyObject* made = PyObject_CallMethod(module, "BufferRef", "KIIs", static_cast<unsigned long long>(reference.address),
+                                       reference.count, reference.key, scalar_name(field->layout.scalar));
+  Py_DECREF(module);
+  return made;
+}
+
+// From what pyringkernel.buffers makes of a Buffer, a BufferRef or None: (address, count, key).
+bool set_reference(FieldObject* field, std::byte* payload, PyObject* value) {
+  PyObject* module = PyImport_ImportModule("pyringkernel.buffers");
+  if (module == nullptr) return false;
+  PyObject* row =
+      PyObject_CallMethod(module, "reference_of", "OsO", value, scalar_name(field->layout.scalar), field->name);
+  Py_DECREF(module);
+  if (row == nullptr) return false;
+  unsigned long long address = 0;
+  unsigned int count = 0, key = 0;
+  const bool good = PyArg_ParseTuple(row, "KII", &address, &count, &key) != 0;
+  Py_DECREF(row);
+  if (!good) return false;
+  const BufferReference reference{address, count, key};
+  std::memcpy(payload + field->layout.offset, &reference, sizeof(reference));
+  return true;
+}
+
 PyObject* descr_get(PyObject* self, PyObject* object, PyObject*) {
   auto* field = reinterpret_cast<FieldObject*>(self);
   if (object == nullptr) return Py_NewRef(self);
@@ -188,6 +219,7 @@ PyTypeObject FieldType = blank_type();
 
 PyObject* get_field(FieldObject* field, MessageObject* message) {
   const FieldLayout& layout = field->layout;
+  if (layout.shape == Shape::kRef) return get_reference(field, message);
   if (layout.shape != Shape::kOne) return get_array(field, message);
   if (layout.scalar == Scalar::kStruct) return get_nested(field, message);
   return load_scalar(layout.scalar, message->payload + layout.offset, layout.element_size);
@@ -195,6 +227,7 @@ PyObject* get_field(FieldObject* field, MessageObject* message) {
 
 bool set_field_at(FieldObject* field, std::byte* payload, PyObject* value) {
   const FieldLayout& layout = field->layout;
+  if (layout.shape == Shape::kRef) return set_reference(field, payload, value);
   if (layout.shape != Shape::kOne) return set_array(field, payload, value);
   if (layout.scalar == Scalar::kStruct) return set_nested(field, payload, value);
   return store_scalar(layout.scalar, payload + layout.offset, layout.element_size, value, field->name);

@@ -153,10 +153,33 @@ py::dict telemetry_dict(KernelBox& box, std::optional<std::uint32_t> instance) {
                   "handler"_a = histogram_dict(t.handler), "queueing"_a = histogram_dict(t.queueing));
 }
 
+// Where the state is on a device, what is shown of it is a copy.
+void fetch_states(KernelBox& box) {
+  constexpr std::uint64_t kPatience = 5'000'000'000;
+  if (box.native->device_code() == nullptr) return;
+  bool came = false;
+  {
+    const py::gil_scoped_release release;
+    came = box.kernel->fetch_states(HostAtomics::monotonic_ns() + kPatience);
+  }
+  if (came) return;
+  throw Error("KernelHungError", "the state of kernel '" + box.kernel->name() +
+                                     "' did not come from the device within 5 s: its handler has not returned");
+}
+
+// With its counts as they are, also where they are on a device.
+Kernel& refreshed(KernelBox& box) {
+  Kernel& kernel = *readable(box).kernel;
+  const py::gil_scoped_release release;
+  kernel.refresh();
+  return kernel;
+}
+
 py::object state_object(KernelBox& box, std::uint32_t instance) {
   readable(box);
   if (instance >= box.kernel->instances()) throw py::index_error("no such instance");
   if (box.python) return box.python->state(instance);
+  fetch_states(box);
   const std::span<std::byte> bytes = box.native->state_of(instance);
   if (bytes.empty()) return py::none();
   auto* type = reinterpret_cast<PyTypeObject*>(box.native_state.ptr());
@@ -164,6 +187,19 @@ py::object state_object(KernelBox& box, std::uint32_t instance) {
   const py::capsule owner(new std::shared_ptr<MachineHandler>(box.native),
                           [](void* held) { delete static_cast<std::shared_ptr<MachineHandler>*>(held); });
   return py::reinterpret_steal<py::object>(reinterpret_cast<PyObject*>(new_view(type, bytes.data(), owner.ptr())));
+}
+
+// Where the state lies: its address, and the CUDA device, or -1 for the host's memory. Whoever uses it keeps the
+// kernel.
+py::tuple state_place(KernelBox& box, std::uint32_t instance) {
+  const py::object state = state_object(box, instance);
+  if (state.is_none()) throw py::value_error("the kernel has no state");
+  return py::make_tuple(reinterpret_cast<std::uintptr_t>(reinterpret_cast<MessageObject*>(state.ptr())->payload), -1);
+}
+
+py::object state_class(KernelBox& box) {
+  const py::object state = state_object(box, 0);
+  return state.is_none() ? state : py::object(py::type::of(state));
 }
 
 py::bytes snapshot(KernelBox& box, const py::object& timeout) {
@@ -199,16 +235,18 @@ void bind_kernel_class(py::module_& module) {
       .def("_send_rows", &send_rows)
       .def("_receive_rows", &receive_rows)
       .def("_snapshot", &snapshot)
-      .def("_stats", [](KernelBox& b) { return stats_dict(readable(b).kernel->inbox_stats()); })
+      .def("_stats", [](KernelBox& b) { return stats_dict(refreshed(b).inbox_stats()); })
       .def("_outbox_stats", [](KernelBox& b) { return stats_dict(readable(b).kernel->outbox_stats()); })
       .def("_telemetry", &telemetry_dict, py::arg("instance") = py::none())
       .def("_state_object", &state_object)
+      .def("_state_place", &state_place)
+      .def_property_readonly("_state_class", &state_class)
       .def("_generation", [](KernelBox& b, std::uint32_t i) { return readable(b).kernel->generation(i); })
       .def_property_readonly("name", [](KernelBox& b) { return readable(b).kernel->name(); })
       .def_property_readonly("address", [](KernelBox& b) { return readable(b).kernel->address().word; })
       .def_property_readonly("capacity", [](KernelBox& b) { return readable(b).kernel->options().capacity; })
       .def_property_readonly("instances", [](KernelBox& b) { return readable(b).kernel->instances(); })
-      .def_property_readonly("error_count", [](KernelBox& b) { return readable(b).kernel->error_count(); })
+      .def_property_readonly("error_count", [](KernelBox& b) { return refreshed(b).error_count(); })
       .def_property_readonly("restarts", [](KernelBox& b) { return readable(b).kernel->restarts(); })
       .def_property_readonly("hung", [](KernelBox& b) { return readable(b).kernel->hung(); })
       .def_property_readonly("busy", [](KernelBox& b) { return readable(b).kernel->busy(); })

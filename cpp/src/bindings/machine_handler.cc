@@ -86,16 +86,27 @@ int MachineHandler::accepts(Instance& mine, const MessageHeader& header) const {
   const bool known = found != given_.accepts.end();
   if (known && found->size == header.payload_size) return static_cast<int>(found - given_.accepts.begin());
   mine.code = 0;
+  mine.field = nullptr;
   mine.type_id = header.type_id;
   mine.size_found = header.payload_size;
   mine.size_needed = known ? found->size : 0;
   return -1;
 }
 
+bool MachineHandler::hold(Instance& mine, std::size_t entry, const std::byte* payload, BufferHolds* holds) const {
+  if (holds->take(references(entry), payload)) return true;
+  mine.code = 0;
+  mine.field = holds->field();
+  mine.problem = holds->problem();
+  mine.reference = holds->culprit();
+  return false;
+}
+
 std::string MachineHandler::error_text(std::uint32_t index) {
   Instance* mine = instances_[index].load_acquire();  // N1
   if (mine == nullptr) return "no memory for the state of this instance";
   if (mine->code != 0) return explain(*mine);
+  if (mine->field != nullptr) return BufferTable::explain(mine->problem, *mine->field, mine->reference);
   if (mine->size_needed == 0) return text("the handler does not accept type id 0x%08x", mine->type_id);
   return text("found %u payload bytes of type id 0x%08x, need %u", mine->size_found, mine->type_id, mine->size_needed);
 }

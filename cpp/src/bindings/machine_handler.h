@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "ringkernel/runtime/buffer_table.h"
 #include "ringkernel/runtime/handler.h"
 #include "ringkernel/runtime/host_atomics.h"
 
@@ -28,6 +29,7 @@ class MachineHandler : public Handler {
 
   struct Accepted {
     std::uint32_t type_id = 0, size = 0;  // size: of the payload, in bytes
+    std::vector<ReferenceField> references = {};
   };
 
   struct Given {
@@ -60,6 +62,9 @@ class MachineHandler : public Handler {
   struct alignas(kAlign) Instance {
     std::int32_t code = 0;                                       // why the last message failed, where it did
     std::uint32_t type_id = 0, size_found = 0, size_needed = 0;  // of what was refused; size_needed 0: the type was
+    BufferReference reference{};                                 // that was refused, when `field` is not nullptr
+    const ReferenceField* field = nullptr;
+    ReferenceProblem problem = ReferenceProblem::kNone;
 
     std::byte* state() { return reinterpret_cast<std::byte*>(this + 1); }
   };
@@ -77,6 +82,10 @@ class MachineHandler : public Handler {
   std::byte* state_in(Instance& one) const { return given_.initial_state.empty() ? nullptr : one.state(); }
   // The index in Given::accepts, or -1: refused, and why is noted.
   int accepts(Instance& mine, const MessageHeader& header) const;
+  // The buffers that a message of accepts()[entry] refers to are held until `holds` drops them. False: refused, and why
+  // is noted.
+  bool hold(Instance& mine, std::size_t entry, const std::byte* payload, BufferHolds* holds) const;
+  const std::vector<ReferenceField>& references(std::size_t entry) const { return given_.accepts[entry].references; }
   Outcome fail(Outcome outcome, std::uint64_t message_id, std::uint32_t instance) noexcept;
 
   // Sends to targets[target]; kUndeclared when there is no such index.

@@ -9,8 +9,11 @@ PYBIND11_MODULE(_core, module) {
   rk::py::watch_forks();
   rk::py::bind_abi(module);
   rk::py::bind_messages(module);
+  rk::py::bind_buffers(module);
   rk::py::bind_hlc(module);
   rk::py::bind_rings(module);
   rk::py::bind_kernels(module);
   rk::py::bind_vm(module);
+  rk::py::bind_cuda(module);
+  rk::py::bind_dlpack(module);
 }

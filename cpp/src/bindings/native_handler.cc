@@ -96,7 +96,11 @@ Outcome NativeHandler::handle(KernelContext& context, const MessageHeader& heade
   const std::uint32_t index = context.self().instance();
   Instance* mine = instance(index);
   if (mine == nullptr) return fail(Outcome::kFailed, header.message_id, index);
-  if (accepts(*mine, header) < 0) return fail(Outcome::kRefused, header.message_id, index);
+  const int entry = accepts(*mine, header);
+  BufferHolds holds;
+  if (entry < 0 || !hold(*mine, static_cast<std::size_t>(entry), payload, &holds)) {
+    return fail(Outcome::kRefused, header.message_id, index);
+  }
   Call call{*this, context};
   rk_context given = kContext;
   given.self = &call;

@@ -36,12 +36,14 @@ void WorkerGil::take() {
 void WorkerGil::give() { PyEval_SaveThread(); }
 
 PythonHandler::PythonHandler(py::object callable, py::object state, const std::vector<py::type>& accepts,
-                             py::object on_error, py::object resolve, std::uint32_t instances)
+                             py::object on_error, py::object resolve, std::uint32_t instances,
+                             std::vector<std::vector<ReferenceField>> references)
     : callable_(std::move(callable)),
       initial_(std::move(state)),
       on_error_(std::move(on_error)),
       resolve_(std::move(resolve)),
       accepts_(accepts),
+      references_(std::move(references)),
       instances_(instances) {
   for (const py::type& type : accepts_) {
     const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type.ptr()));
@@ -131,6 +133,13 @@ PyTypeObject* PythonHandler::accepted(std::uint32_t type_id) const {
   return nullptr;
 }
 
+std::span<const ReferenceField> PythonHandler::references(std::uint32_t type_id) const {
+  for (std::size_t i = 0; i < references_.size(); ++i) {
+    if (type_ids_[i] == type_id) return references_[i];
+  }
+  return {};
+}
+
 Outcome PythonHandler::handle(KernelContext& context, const MessageHeader& header, const std::byte* payload) {
   PyTypeObject* type = accepted(header.type_id);
   if (type == nullptr) {
@@ -141,6 +150,11 @@ Outcome PythonHandler::handle(KernelContext& context, const MessageHeader& heade
   if (layout != nullptr && layout->layout->size != header.payload_size) {
     raise("InvalidMessageError", "%s: found %u bytes, need %u", type->tp_name, header.payload_size,
           layout->layout->size);
+    return fail(header.message_id, Outcome::kRefused);
+  }
+  BufferHolds holds;
+  if (!holds.take(references(header.type_id), payload)) {
+    raise("StaleReferenceError", "%s", BufferTable::explain(holds.problem(), *holds.field(), holds.culprit()).c_str());
     return fail(header.message_id, Outcome::kRefused);
   }
   MessageObject* message = layout != nullptr ? new_message(type, *layout, payload) : nullptr;

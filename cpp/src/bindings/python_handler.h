@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "message_object.h"
+#include "ringkernel/runtime/buffer_table.h"
 #include "ringkernel/runtime/handler.h"
 
 namespace rk::py {
@@ -41,9 +42,11 @@ struct ContextBox : Initialised {
 // Protection: everything: the GIL.
 class PythonHandler final : public Handler {
  public:
-  // `accepts`: message classes; `state`: a message-like object, or None when the callable takes none.
+  // `accepts`: message classes; `state`: a message-like object, or None when the callable takes none. `references`: for
+  // a callable that uses addresses, the fields of each class that are checked and held; else none.
   PythonHandler(pybind11::object callable, pybind11::object state, const std::vector<pybind11::type>& accepts,
-                pybind11::object on_error, pybind11::object resolve, std::uint32_t instances);
+                pybind11::object on_error, pybind11::object resolve, std::uint32_t instances,
+                std::vector<std::vector<ReferenceField>> references);
   ~PythonHandler() override;
 
   void batch_begins(std::uint32_t instance) override;
@@ -74,6 +77,7 @@ class PythonHandler final : public Handler {
 
   Instance& instance(std::uint32_t index);
   PyObject* call(Instance& mine, MessageObject* message);
+  std::span<const ReferenceField> references(std::uint32_t type_id) const;
   Outcome finish(KernelContext& context, PyObject* result);
   Outcome fail(std::uint64_t message_id, Outcome outcome = Outcome::kFailed);
 
@@ -83,6 +87,7 @@ class PythonHandler final : public Handler {
   pybind11::object resolve_;
   std::vector<pybind11::type> accepts_;
   std::vector<std::uint32_t> type_ids_;
+  std::vector<std::vector<ReferenceField>> references_;
   std::vector<std::unique_ptr<Instance>> instances_;               // made when first needed
   std::deque<std::pair<std::uint64_t, pybind11::object>> errors_;  // newest last, bounded
   pybind11::object last_error_;

@@ -7,9 +7,11 @@
 
 #include "bindings.h"
 #include "compiled_handler.h"
+#include "device_handler.h"
 #include "kernel_box.h"
 #include "native_handler.h"
 #include "ring_box.h"
+#include "ringkernel/runtime/cuda_backend.h"
 
 namespace rk::py {
 
@@ -72,7 +74,8 @@ void raise_geometry(const GeometryError error, const KernelOptions& options) {
   }
 }
 
-// What keeps Python objects for threads that do not know Python.
+}  // namespace
+
 std::shared_ptr<void> kept_alive(const py::object& object) {
   if (object.is_none()) return nullptr;
   return std::shared_ptr<void>(py::object(object).release().ptr(), [](void* pointer) {
@@ -82,14 +85,33 @@ std::shared_ptr<void> kept_alive(const py::object& object) {
   });
 }
 
+namespace {
+
+// For each accepted class: [(offset, scalar, does the handler write to what it refers to, name)]
+std::vector<std::vector<ReferenceField>> references_from(const py::dict& o) {
+  std::vector<std::vector<ReferenceField>> found;
+  for (const py::handle rows : o["references"].cast<py::list>()) {
+    auto& fields = found.emplace_back();
+    for (const py::handle row : rows.cast<py::list>()) {
+      const auto t = row.cast<py::tuple>();
+      fields.push_back(
+          {t[0].cast<u32>(), static_cast<Scalar>(t[1].cast<int>()), t[2].cast<bool>(), t[3].cast<std::string>()});
+    }
+    if (fields.size() > kMostReferences) throw py::value_error("too many references in a message");
+  }
+  return found;
+}
+
 // What a handler of machine code is told, whoever made it; `targets`: the names that it sends to, by index.
 MachineHandler::Given given_from(RuntimeBox& box, const py::dict& o, const std::vector<py::type>& accepts,
                                  const KernelOptions& options, std::vector<std::string> targets) {
   MachineHandler::Given given;
-  for (const py::type& type : accepts) {
-    const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(type.ptr()));
+  auto references = references_from(o);
+  references.resize(accepts.size());
+  for (std::size_t i = 0; i < accepts.size(); ++i) {
+    const LayoutObject* layout = layout_of(reinterpret_cast<PyTypeObject*>(accepts[i].ptr()));
     if (layout == nullptr) throw py::error_already_set();
-    given.accepts.push_back({layout->layout->type_id, layout->layout->size});
+    given.accepts.push_back({layout->layout->type_id, layout->layout->size, std::move(references[i])});
   }
   if (!o["state"].is_none()) {
     const auto* state = reinterpret_cast<MessageObject*>(o["state"].ptr());
@@ -128,23 +150,42 @@ CompiledHandler::Code code_from(const py::dict& o) {
   return code;
 }
 
+// {"image": what the device loads, "arch": for what, sizes in bytes, names}
+DeviceCode device_code_from(const py::dict& o) {
+  DeviceCode code;
+  const std::string_view image = o["image"].cast<py::bytes>();
+  const auto bytes = std::as_bytes(std::span(image.data(), image.size()));
+  code.image = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+  code.arch = o["arch"].cast<std::string>();
+  code.block_size = o["block_size"].cast<std::uint32_t>();
+  code.shared_bytes = o["shared"].cast<std::uint32_t>();
+  code.copy_bytes = o["message"].cast<std::uint32_t>();
+  code.topics = o["topics"].cast<std::vector<std::string>>();
+  code.file = o["file"].cast<std::string>();
+  code.assertions = o["assertions"].cast<std::unordered_map<std::uint32_t, std::string>>();
+  return code;
+}
+
+std::shared_ptr<MachineHandler> machine_handler_from(RuntimeBox& box, const py::dict& o, const KernelBox& made,
+                                                     const KernelOptions& options) {
+  if (o["code"].is_none()) {
+    return std::make_shared<NativeHandler>(reinterpret_cast<rk_handler>(o["pointer"].cast<std::uintptr_t>()),
+                                           given_from(box, o, made.accepts, options, options.publishes_to));
+  }
+  const auto code = o["code"].cast<py::dict>();
+  auto given = given_from(box, o, made.accepts, options, code["targets"].cast<std::vector<std::string>>());
+  if (code.contains("image")) return std::make_shared<DeviceHandler>(device_code_from(code), std::move(given));
+  return std::make_shared<CompiledHandler>(code_from(code), std::move(given));
+}
+
 std::shared_ptr<Handler> handler_from(RuntimeBox& box, const py::dict& o, KernelBox* made,
                                       const KernelOptions& options) {
-  const bool compiled = !o["code"].is_none();
-  if (!compiled && o["pointer"].is_none()) {
+  if (o["code"].is_none() && o["pointer"].is_none()) {
     made->python = std::make_shared<PythonHandler>(o["callable"], o["state"], made->accepts, o["on_error"],
-                                                   o["resolve"], options.instances);
+                                                   o["resolve"], options.instances, references_from(o));
     return made->python;
   }
-  if (compiled) {
-    const auto code = o["code"].cast<py::dict>();
-    auto targets = code["targets"].cast<std::vector<std::string>>();
-    made->native = std::make_shared<CompiledHandler>(code_from(code),
-                                                     given_from(box, o, made->accepts, options, std::move(targets)));
-  } else {
-    made->native = std::make_shared<NativeHandler>(reinterpret_cast<rk_handler>(o["pointer"].cast<std::uintptr_t>()),
-                                                   given_from(box, o, made->accepts, options, options.publishes_to));
-  }
+  made->native = machine_handler_from(box, o, *made, options);
   made->native_state = o["state"].is_none() ? py::object(py::none()) : py::object(py::type::of(o["state"]));
   return made->native;
 }
@@ -215,15 +256,27 @@ void log_root_failure(const std::string& supervisor) {
   }
 }
 
+std::shared_ptr<Backend> make_backend(const std::string& name, const CudaOptions& options) {
+  if (name == "cpu") return make_cpu_backend(options.workers);
+  if (name == "cuda") return make_cuda_backend(options);
+  throw Error("BackendUnavailableError", "backend '" + name + "' is not part of this build");
+}
+
 RuntimeBox make_runtime(const std::string& backend, std::uint32_t node_id, double max_drift, std::uint32_t workers,
-                        bool pin, std::uint64_t dead_letters) {
-  if (backend != "cpu") throw Error("BackendUnavailableError", "backend '" + backend + "' is not part of this build");
+                        bool pin, std::uint64_t dead_letters, int device, double lease, std::uint32_t sm_budget) {
   RuntimeOptions options;
   options.node_id = node_id;
   options.max_drift_ntp64 = static_cast<std::uint64_t>(max_drift * 4294967296.0);
   options.dead_letters = dead_letters;
-  auto made =
-      std::make_shared<Runtime>(std::shared_ptr<Backend>(make_cpu_backend({.workers = workers, .pin = pin})), options);
+  const CudaOptions cuda{.device = device,
+                         .lease_ns = static_cast<std::uint64_t>(lease * 1e9),
+                         .sm_budget = sm_budget,
+                         .workers = {.workers = workers, .pin = pin}};
+  std::shared_ptr<Runtime> made;
+  {
+    const py::gil_scoped_release release;
+    made = std::make_shared<Runtime>(make_backend(backend, cuda), options);
+  }
   made->supervisors().on_root_failed(&log_root_failure);
   return RuntimeBox(std::move(made));
 }
@@ -247,7 +300,7 @@ void bind_runtime(py::module_& module) {
   py::class_<RuntimeBox> runtime(module, "Runtime");
   runtime
       .def(py::init(&make_runtime), py::arg("backend"), py::arg("node_id"), py::arg("max_drift"), py::arg("workers"),
-           py::arg("pin_workers"), py::arg("dead_letters"))
+           py::arg("pin_workers"), py::arg("dead_letters"), py::arg("device"), py::arg("lease"), py::arg("sm_budget"))
       .def("launch", &launch)
       .def("announce",
            [](RuntimeBox& b, KernelBox& kernel) {

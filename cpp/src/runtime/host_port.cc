@@ -9,6 +9,11 @@
 #endif
 
 namespace rk {
+namespace {
+
+constexpr std::uint64_t kHelpNs = 100'000;  // a spin that works takes longer to be in vain
+
+}  // namespace
 
 HostPort::~HostPort() {
 #if defined(__linux__)
@@ -66,13 +71,21 @@ bool HostPort::read_until(std::uint64_t id, Frame* out, std::uint64_t deadline_n
   }
 }
 
+// True: there is a message.
+bool HostPort::look() {
+  if (inbox_.try_peek() != nullptr) return true;
+  if (helper_ == nullptr) return false;
+  helper_->help();
+  return inbox_.try_peek() != nullptr;
+}
+
 // Spins first, then lets go of the lane it stays at, so that its sender wakes us.
 bool HostPort::wait_for_message(std::uint64_t deadline_ns, const std::function<bool()>& over) {
   const std::uint64_t start = HostAtomics::monotonic_ns();
-  const std::uint64_t until = std::min(deadline_ns, start + kDefaultSpinNs);
+  const std::uint64_t until = std::min(deadline_ns, start + (helper_ == nullptr ? kDefaultSpinNs : kHelpNs));
   do {
     for (int i = 0; i < 16; ++i) {
-      if (inbox_.try_peek() != nullptr) return true;
+      if (look()) return true;
       HostAtomics::pause();
     }
     if (over()) return true;
@@ -174,7 +187,7 @@ bool HostPort::spin_readable(std::uint64_t spin_ns) {
   const std::uint64_t until = HostAtomics::monotonic_ns() + spin_ns;
   do {
     for (int i = 0; i < 16; ++i) {
-      if (inbox_.try_peek() != nullptr) return true;
+      if (look()) return true;
       HostAtomics::pause();
     }
   } while (HostAtomics::monotonic_ns() < until);

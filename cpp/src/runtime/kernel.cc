@@ -67,12 +67,16 @@ void Kernel::launch(Hlc& clock, Switchboard& switchboard, std::shared_ptr<void> 
   if (state_ != KernelState::kCreated) refuse(KernelState::kLaunched);
   clock_ = &clock;
   ResidentSpec spec;
+  spec.name = options_.name;
   spec.self = self_;
   spec.control = &control();
   spec.instances = &records_;
   spec.handler = handler_.get();
   spec.clock = &clock;
   spec.switchboard = &switchboard;
+  spec.outbox = &outbox_;
+  spec.capacity = options_.capacity;
+  spec.max_payload = options_.max_payload;
   spec.max_failures = options_.max_failures;
   spec.failure_window_ns = options_.failure_window_ns;
   spec.spill_limit = options_.capacity;
@@ -180,19 +184,19 @@ bool Kernel::stop_stuck(const StuckHandler& stuck) {
   constexpr std::uint64_t kObeysWithinNs = 1'000'000'000;
   const std::uint64_t now = HostAtomics::monotonic_ns();
   const bool told = told_ns_ != 0 && told_.instance == stuck.instance && told_.message_id == stuck.message_id;
-  if (!handler_->can_stop() || (told && now - told_ns_ > kObeysWithinNs)) return false;
-  handler_->stop(stuck.instance, stuck.message_id);
+  if (!resident_->can_stop() || (told && now - told_ns_ > kObeysWithinNs)) return false;
+  resident_->stop(stuck.instance, stuck.message_id);
   if (!told) told_ns_ = now;
   told_ = stuck;
   return true;
 }
 
 bool Kernel::stop_handlers() {
-  if (!handler_->can_stop()) return false;
+  if (!resident_ || !resident_->can_stop()) return false;
   bool any = false;
   for (std::uint32_t i = 0; i < instances(); ++i) {
-    if (records_[i].busy_since.load_acquire() == 0) continue;         // S
-    any |= handler_->stop(i, records_[i].message_id.load_relaxed());  // S
+    if (records_[i].busy_since.load_acquire() == 0) continue;          // S
+    any |= resident_->stop(i, records_[i].message_id.load_relaxed());  // S
   }
   return any;
 }
@@ -281,7 +285,13 @@ std::uint32_t Kernel::generation(std::uint32_t instance) const {
 RingStats Kernel::inbox_stats_of(const InstanceRecord& record) const {
   const std::uint64_t dead = record.dead_lettered();
   const std::uint64_t duplicates = record.duplicates.load_relaxed();  // S
+  const std::uint64_t over = record.linked_delivered.load_relaxed();  // S
   RingStats stats = record.inbox.stats();
+  const std::uint64_t aboard = std::min(record.aboard.load_relaxed(), stats.delivered);  // S
+  const std::uint64_t linked = std::max(record.linked.load_relaxed(), over);             // S
+  stats.accepted += linked;
+  stats.delivered = stats.delivered - aboard + over;
+  stats.in_flight += aboard + (linked - over);
   stats.dead_lettered = std::min(dead, stats.delivered);
   stats.delivered -= stats.dead_lettered;
   const std::uint64_t dropped = std::min(duplicates, stats.delivered);
@@ -308,7 +318,13 @@ std::uint64_t Kernel::error_count() const {
   return sum;
 }
 
+void Kernel::refresh() const {
+  constexpr std::uint64_t kPatienceNs = 20'000'000;
+  if (resident_ && !silent()) resident_->refresh(HostAtomics::monotonic_ns() + kPatienceNs);
+}
+
 KernelTelemetry Kernel::telemetry(std::optional<std::uint32_t> instance) const {
+  refresh();
   KernelTelemetry sum;
   for (std::uint32_t i = instance.value_or(0); i < (instance ? *instance + 1 : instances()); ++i) {
     const InstanceRecord& record = records_[i];

@@ -109,6 +109,10 @@ Checkpoint Kernel::snapshot(std::uint64_t deadline_ns, const Poll& poll) {
       throw Error("KernelHungError", "the handler of kernel '" + options_.name + "' did not return in time");
     }
   }
+  if (!resident_->fetch(deadline_ns)) {
+    if (was_active) request(1, kTerminateNo);
+    throw Error("KernelHungError", "kernel '" + options_.name + "' did not leave its device in time");
+  }
   Checkpoint made;
   made.kernel = options_.name;
   made.instances = instances();
@@ -122,12 +126,19 @@ Checkpoint Kernel::snapshot(std::uint64_t deadline_ns, const Poll& poll) {
     const std::span<std::byte> state = handler_->state_of(i);
     if (!made.state_layout.empty()) made.states.emplace_back(state.begin(), state.end());
     if (ended()) continue;
-    records_[i].inbox.for_each([&](const MessageHeader& header, const std::byte* payload) {
+    const auto add = [&](const MessageHeader& header, const std::byte* payload) {
       made.messages.push_back({i, header, {payload, payload + header.payload_size}});
-    });
+    };
+    resident_->for_each_aboard(i, add);
+    records_[i].inbox.for_each(add);
   }
   if (was_active && !ended()) request(1, kTerminateNo);
   return made;
+}
+
+bool Kernel::fetch_states(std::uint64_t deadline_ns) {
+  const std::lock_guard lock(mutex_);
+  return !resident_ || resident_->fetch(deadline_ns);
 }
 
 // As it waits here. Who sent it is not of this runtime: an address would lead a reply to a stranger. Nor may a new
@@ -149,6 +160,7 @@ void Kernel::restore(const Checkpoint& checkpoint) {
     const std::span<std::byte> state = handler_->state_of(i);
     std::memcpy(state.data(), checkpoint.states[i].data(), std::min(state.size(), checkpoint.states[i].size()));
   }
+  if (!checkpoint.states.empty()) resident_->store();
   round_robin_.store(static_cast<std::uint32_t>(checkpoint.round_robin), std::memory_order_relaxed);
   for (std::uint32_t i = 0; i < instances(); ++i) {
     for (std::uint8_t priority = 0; priority < kPriorityCount; ++priority) {

@@ -32,7 +32,8 @@ void Runtime::check_name(const std::string& name) {
   if (closed_) throw Error("RuntimeClosedError", "the runtime is closed: make a new one");
   if (kernels_.size() >= 0xFFFF) throw Error("ResourceLimitError", "a runtime has room for 65535 kernels in its life");
   const auto same_name = [&](const auto& k) { return k && k->name() == name && !is_over(*k); };
-  if (std::any_of(kernels_.begin(), kernels_.end(), same_name)) {
+  const bool being_made = std::find(launching_.begin(), launching_.end(), name) != launching_.end();
+  if (being_made || std::any_of(kernels_.begin(), kernels_.end(), same_name)) {
     throw Error("KernelExistsError", "a kernel named '" + name +
                                          "' is running: terminate it, or launch this one "
                                          "under another name with name=");
@@ -51,22 +52,49 @@ std::vector<std::shared_ptr<Kernel>> Runtime::forget_ended() {
   return forgotten;
 }
 
-std::shared_ptr<Kernel> Runtime::add_kernel(std::shared_ptr<Handler> handler, const KernelOptions& options) {
+std::uint32_t Runtime::take_place(const std::string& name) {
   std::vector<std::shared_ptr<Kernel>> forgotten;  // may end here, and need other locks than this
   const std::lock_guard lock(mutex_);
-  check_name(options.name);
+  check_name(name);
   forgotten = forget_ended();
-  const auto number = static_cast<std::uint32_t>(kernels_.size() + 1);
-  auto kernel =
-      std::make_shared<Kernel>(backend_, std::move(handler), options, Address::make(clock_.node_id(), number));
-  kernel->set_last_words([retired = retired_](const RingStats& inbox, const RingStats& outbox) {
-    const std::lock_guard retiring(retired->mutex);
-    retired->totals.inboxes += inbox;
-    retired->totals.outboxes += outbox;
-  });
-  kernel->use_message_ids(&message_ids_);
-  kernel->launch(clock_, *this, std::make_shared<Kept>(Kept{kernel, shared_from_this()}));
-  kernels_.push_back(kernel);
+  launching_.push_back(name);
+  kernels_.emplace_back();
+  return static_cast<std::uint32_t>(kernels_.size());
+}
+
+// nullptr: it could not be made; its number is used again if nobody has come in between.
+void Runtime::give_place(const std::string& name, std::uint32_t number, const std::shared_ptr<Kernel>& kernel) {
+  const std::lock_guard lock(mutex_);
+  std::erase(launching_, name);
+  if (kernel == nullptr) {
+    if (kernels_.size() == number) kernels_.pop_back();
+    return;
+  }
+  kernels_[number - 1] = kernel;
+}
+
+// Made without the lock: a device may have to wait until other kernels have made room, and these need the runtime.
+std::shared_ptr<Kernel> Runtime::add_kernel(std::shared_ptr<Handler> handler, const KernelOptions& options) {
+  const std::uint32_t number = take_place(options.name);
+  std::shared_ptr<Kernel> kernel;
+  try {
+    kernel = std::make_shared<Kernel>(backend_, std::move(handler), options, Address::make(clock_.node_id(), number));
+    kernel->set_last_words([retired = retired_](const RingStats& inbox, const RingStats& outbox) {
+      const std::lock_guard retiring(retired->mutex);
+      retired->totals.inboxes += inbox;
+      retired->totals.outboxes += outbox;
+    });
+    kernel->use_message_ids(&message_ids_);
+    kernel->launch(clock_, *this, std::make_shared<Kept>(Kept{kernel, shared_from_this()}));
+  } catch (...) {
+    give_place(options.name, number, nullptr);
+    throw;
+  }
+  give_place(options.name, number, kernel);
+  if (closed()) {  // close() did not know it
+    kernel->end_now(KernelState::kTerminated);
+    throw Error("RuntimeClosedError", "the runtime was closed while kernel '" + options.name + "' was launched");
+  }
   return kernel;
 }
 
@@ -181,6 +209,7 @@ std::vector<std::string> Runtime::close(std::uint64_t deadline_ns, const Kernel:
 
 RuntimeTotals Runtime::totals() {
   RuntimeTotals sum;
+  for (const auto& kernel : kernels()) kernel->refresh();
   {
     const std::shared_lock lock(mutex_);
     const auto add = [&sum](const Kernel& kernel) {

@@ -77,6 +77,13 @@ Route Runtime::route_to_host(const RouteRequest& request, Kernel& from, std::sha
   return route;
 }
 
+std::optional<Address> Runtime::find_receiver(const std::string& name) {
+  if (name == "host") return Address{0};
+  const std::shared_ptr<Kernel> kernel = find(name);
+  if (!kernel) return std::nullopt;
+  return Address::make(kernel->address().node(), kernel->address().kernel(), KernelContext::kAnyInstance);
+}
+
 std::uint32_t Runtime::choose_instance(Address kernel, std::uint32_t type_id, std::span<const std::byte> payload) {
   const std::shared_ptr<Kernel> found = find(kernel);
   return found ? found->choose_instance(type_id, payload) : 0;

@@ -122,6 +122,14 @@ class alignas(kRingLineBytes) LatencyHistogram {
     if (ns > max_.load_relaxed()) max_.store_relaxed(ns);  // S
   }
 
+  // What another machine has counted: from now on this. One thread, instead of record().
+  void load(const HistogramCopy& counted) {
+    for (std::size_t i = 0; i < HistogramCopy::kBuckets; ++i) counts_[i].store_relaxed(counted.counts[i]);  // S
+    sum_.store_relaxed(counted.sum);                                                                        // S
+    min_.store_relaxed(counted.min);                                                                        // S
+    max_.store_relaxed(counted.max);                                                                        // S
+  }
+
   HistogramCopy read() const {
     HistogramCopy copy;
     for (std::size_t i = 0; i < HistogramCopy::kBuckets; ++i) copy.counts[i] = counts_[i].load_relaxed();  // S

@@ -33,6 +33,7 @@ enum class Shape : std::uint8_t {
   kOne,    // a scalar, kBytes of `count` bytes, or a nested struct
   kArray,  // `count` elements
   kVec,    // a u32 length at `offset`, then up to `count` elements at `elements_offset`
+  kRef,    // 16 bytes that refer to memory with elements of this scalar: runtime/buffer_table.h. Any bytes will do
 };
 
 struct MessageLayout;
@@ -87,7 +88,7 @@ inline PayloadError check_element(const FieldLayout& field, const std::byte* ele
 }
 
 inline PayloadProblem check_field(const FieldLayout& field, std::uint32_t index, const std::byte* payload) {
-  std::uint32_t elements = field.scalar == Scalar::kBytes ? 0 : field.count;
+  std::uint32_t elements = field.scalar == Scalar::kBytes || field.shape == Shape::kRef ? 0 : field.count;
   if (field.shape == Shape::kVec) {
     elements = vec_length(payload, field);
     if (elements > field.count) return {PayloadError::kVecTooLong, index, elements};

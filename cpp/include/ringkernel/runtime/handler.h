@@ -15,6 +15,8 @@
 
 namespace rk {
 
+struct DeviceCode;
+
 // A message to be sent, but for what the sender fills in.
 struct Outgoing {
   std::uint32_t type_id = 0;
@@ -103,8 +105,17 @@ class Handler {
 
   // True: its world has one lock, and several workers would only wait for each other.
   virtual bool shares_a_lock() const { return false; }
-  // The state's bytes, for checkpoints; empty when there is none. Not within a batch.
+  // The state's bytes, for checkpoints; empty when there is none. Not within a batch. While the kernel runs on a
+  // device, this is a copy: Resident::fetch() and store().
   virtual std::span<std::byte> state_of(std::uint32_t /*instance*/) { return {}; }
+
+  // -- a handler that runs on a device; none of the calls for messages above come then
+  // What runs there; it stays as long as the handler. nullptr: the host runs it.
+  virtual const DeviceCode* device_code() const { return nullptr; }
+  // `header`: of a message that was not handled there, and why: a code of ringkernel/compiled.h and the line.
+  // error_text() is asked next.
+  virtual void failed_on_device(std::uint32_t /*instance*/, const MessageHeader& /*header*/, Outcome /*outcome*/,
+                                std::uint32_t /*code*/, std::uint32_t /*line*/) {}
 };
 
 }  // namespace rk

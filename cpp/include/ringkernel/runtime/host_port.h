@@ -8,8 +8,8 @@
 //   A1  arm -> ready   whoever makes the port ready after it was armed writes to the descriptor
 //   A2  kick, nudge -> look   what the one who did it did before
 //
-// Protection: inbox_: itself; its receiving side: reading_. expected_, unexpected_: mutex_. armed_, event_: atomic
-// (A1). kicks_, nudges_: atomic (A2).
+// Protection: inbox_: itself; its receiving side: reading_. helper_: constant once somebody waits. expected_,
+// unexpected_: mutex_. armed_, event_: atomic (A1). kicks_, nudges_: atomic (A2).
 #pragma once
 
 #include <condition_variable>
@@ -36,10 +36,20 @@ inline MessageHeader header_of(const Frame& frame) {
   return header;
 }
 
+// Somebody whose work brings messages to a port. Who waits there anyway does it.
+class PortHelper {
+ public:
+  virtual ~PortHelper() = default;
+  virtual void help() = 0;  // soon done; by several threads
+};
+
 class HostPort final : public InboxOwner {
  public:
   explicit HostPort(std::shared_ptr<MemorySource> memory) : inbox_(std::move(memory), this) {}
   ~HostPort() override;
+
+  // Before anybody waits; outlives all waiting.
+  void set_helper(PortHelper& helper) { helper_ = &helper; }
 
   Inbox& inbox() { return inbox_; }
   const Inbox& inbox() const { return inbox_; }
@@ -89,8 +99,10 @@ class HostPort final : public InboxOwner {
   bool wait_for_reader(std::uint64_t id, Frame* out, std::uint64_t deadline_ns);
   bool wait_for_message(std::uint64_t deadline_ns, const std::function<bool()>& over);
   void write_event();
+  bool look();
 
   Inbox inbox_;
+  PortHelper* helper_ = nullptr;
   Parking<HostAtomics> parking_;
   HostAtomics::Atomic<std::uint32_t> armed_{0};   // A1
   HostAtomics::Atomic<int> event_{-1};            // A1

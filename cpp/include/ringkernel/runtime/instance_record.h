@@ -38,6 +38,12 @@ struct InstanceRecord {
   HostAtomics::Atomic<std::uint32_t> generation{0};            // S
   HostAtomics::Atomic<InstanceLatencies*> latencies{nullptr};  // S
 
+  // Of an instance on a device: what is neither in the inbox's lanes nor over; and what other kernels of the device
+  // gave it without the host: how many, and how many of these are over.
+  Counter aboard{0};            // S
+  Counter linked{0};            // S
+  Counter linked_delivered{0};  // S
+
   // The message in hand, for watchdogs: written before and after each handler.
   Counter busy_since{0};                               // S NTP64; 0: in no handler
   Counter message_id{0};                               // S

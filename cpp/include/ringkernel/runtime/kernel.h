@@ -160,8 +160,17 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   const std::string& name() const { return options_.name; }
   Address address() const { return self_; }
   const KernelOptions& options() const { return options_; }
-  const Backend& backend() const { return *backend_; }
+  const Backend& backend() const { return resident_ ? resident_->backend() : *backend_; }  // where it runs
+  Resident::StatePlace state_place(std::uint32_t instance) const {
+    return resident_ ? resident_->state_place(instance) : Resident::StatePlace{};
+  }
+  std::string failure() const { return resident_ ? resident_->failure() : std::string(); }  // of its device
+  std::string placement() const { return resident_ ? resident_->placement() : std::string(); }
   Handler& handler() { return *handler_; }
+  // The state's bytes as they are: of a kernel that rests, or is over. False: the device did not answer in time.
+  bool fetch_states(std::uint64_t deadline_ns);
+  // What is on a device is counted as of the last refresh(), which telemetry() does itself.
+  void refresh() const;
   RingStats inbox_stats() const;  // dead-lettered: failed, expired, or left over at the end
   RingStats outbox_stats() const { return outbox_.inbox().stats(); }
   KernelTelemetry telemetry(std::optional<std::uint32_t> instance = std::nullopt) const;

@@ -1,7 +1,7 @@
 // A runtime: one backend, one clock, and the kernels launched on them: found by name or address, connected, supervised.
 //
 // Protection: backend_, clock_, topics_, dead_letters_, registry_, supervisors_: constant after init, and themselves.
-// kernels_, closed_, retired_, ports_: mutex_. edges_: edges_mutex_. message_ids_: atomic.
+// kernels_, launching_, closed_, retired_, ports_: mutex_. edges_: edges_mutex_. message_ids_: atomic.
 #pragma once
 
 #include <atomic>
@@ -95,6 +95,7 @@ class Runtime final : public std::enable_shared_from_this<Runtime>, public Switc
 
   // -- Switchboard
   Route open_route(const RouteRequest& request, std::shared_ptr<LaneSender> sender) override;
+  std::optional<Address> find_receiver(const std::string& name) override;
   std::uint32_t choose_instance(Address kernel, std::uint32_t type_id, std::span<const std::byte> payload) override;
   std::uint32_t publish(std::string_view topic, const MessageHeader& header, const std::byte* payload,
                         bool retain) override;
@@ -111,6 +112,8 @@ class Runtime final : public std::enable_shared_from_this<Runtime>, public Switc
   };
 
   std::shared_ptr<Kernel> add_kernel(std::shared_ptr<Handler> handler, const KernelOptions& options);
+  std::uint32_t take_place(const std::string& name);
+  void give_place(const std::string& name, std::uint32_t number, const std::shared_ptr<Kernel>& kernel);
   void check_name(const std::string& name);
   std::vector<std::shared_ptr<Kernel>> forget_ended();
   Route route_to_host(const RouteRequest& request, Kernel& from, std::shared_ptr<LaneSender> sender);
@@ -132,6 +135,7 @@ class Runtime final : public std::enable_shared_from_this<Runtime>, public Switc
   std::vector<std::weak_ptr<Kernel>> ended_;      // over and forgotten, but somebody still has them
   std::shared_ptr<Retired> retired_;              // counts of kernels that are gone
   std::vector<std::weak_ptr<HostPort>> ports_;    // port n at n - 1
+  std::vector<std::string> launching_;            // names that are taken by kernels that are being made
   bool closed_ = false;
   std::mutex edges_mutex_;
   std::map<std::pair<std::string, std::string>, std::shared_ptr<Edge>> edges_;  // by names: they outlive kernels

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,6 +39,8 @@ class Switchboard {
   virtual ~Switchboard() = default;
 
   virtual Route open_route(const RouteRequest& request, std::shared_ptr<LaneSender> sender) = 0;
+  // The kernel of this name, of any instance; nothing: there is none. "host" is the host.
+  virtual std::optional<Address> find_receiver(const std::string& name) = 0;
   // Which instance of `kernel` gets this message. 0 when the kernel is gone.
   virtual std::uint32_t choose_instance(Address kernel, std::uint32_t type_id, std::span<const std::byte> payload) = 0;
   virtual std::uint32_t publish(std::string_view topic, const MessageHeader& header, const std::byte* payload,

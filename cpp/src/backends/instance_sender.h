@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -15,8 +16,6 @@
 #include "ringkernel/runtime/switchboard.h"
 
 namespace rk {
-
-class CpuInstance;
 
 // Which instance waits for room in whose inbox. A cycle of waiters would wait for ever.
 class WaitGraph {
@@ -30,10 +29,20 @@ class WaitGraph {
   std::unordered_map<const void*, const void*> waits_for_;
 };
 
-class CpuSender {
+// The instance that a sender is of.
+class SendingInstance {
  public:
-  // `me` is woken when there is room again.
-  CpuSender(Switchboard& switchboard, Address self, std::uint64_t spill_limit, CpuInstance& me)
+  virtual ~SendingInstance() = default;
+  // Who is told that there is room again; keeps the instance.
+  virtual std::shared_ptr<LaneSender> keep() = 0;
+  // More waits for the host than may: until `ready()`, which makes room where it can. False: it did not wait, or the
+  // kernel has to stop.
+  virtual bool wait_for_host(const std::function<bool()>& ready) = 0;
+};
+
+class InstanceSender {
+ public:
+  InstanceSender(Switchboard& switchboard, Address self, std::uint64_t spill_limit, SendingInstance& me)
       : switchboard_(switchboard), self_(self), spill_limit_(spill_limit), me_(me) {}
 
   // kFull, kClosed, kTooLarge, kUndeclared.
@@ -70,7 +79,7 @@ class CpuSender {
   Switchboard& switchboard_;
   Address self_;
   std::uint64_t spill_limit_;
-  CpuInstance& me_;
+  SendingInstance& me_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Way>> ways_;
   std::uint64_t last_key_ = ~std::uint64_t{0};
   Way* last_ = nullptr;

@@ -1,9 +1,7 @@
-#include "cpu_sender.h"
+#include "instance_sender.h"
 
 #include <algorithm>
 #include <cstring>
-
-#include "cpu_instance.h"
 
 namespace rk {
 namespace {
@@ -35,7 +33,7 @@ void WaitGraph::leave(const void* waiter) {
   waits_for_.erase(waiter);
 }
 
-CpuSender::Way* CpuSender::way_to(const MessageHeader& header, bool reply, Status* status) {
+InstanceSender::Way* InstanceSender::way_to(const MessageHeader& header, bool reply, Status* status) {
   const Address to{header.dest};
   const std::uint64_t key = key_of(to, header.priority, reply);
   if (key == last_key_) return last_;
@@ -53,7 +51,7 @@ CpuSender::Way* CpuSender::way_to(const MessageHeader& header, bool reply, Statu
   return last_ = found->second.get();
 }
 
-Status CpuSender::send(const MessageHeader& header, const std::byte* payload, bool reply) {
+Status InstanceSender::send(const MessageHeader& header, const std::byte* payload, bool reply) {
   Status status = Status::kClosed;
   Way* way = way_to(header, reply, &status);
   if (way == nullptr) return status;
@@ -74,7 +72,7 @@ Status CpuSender::send(const MessageHeader& header, const std::byte* payload, bo
 }
 
 // A receiver that is gone does not come back: its memory must not wait for us.
-void CpuSender::forget(const MessageHeader& header, bool reply) {
+void InstanceSender::forget(const MessageHeader& header, bool reply) {
   const auto found = ways_.find(key_of(Address{header.dest}, header.priority, reply));
   if (found == ways_.end() || found->second->touched || found->second->spilled != 0) return;
   ways_.erase(found);
@@ -82,7 +80,7 @@ void CpuSender::forget(const MessageHeader& header, bool reply) {
 }
 
 // Each event loop that ever asked us had a port. Few handlers find a new one often.
-void CpuSender::forget_closed_ports() {
+void InstanceSender::forget_closed_ports() {
   std::erase_if(ways_, [](const auto& entry) {
     const Way& way = *entry.second;
     return way.route.waits_for == nullptr && !way.touched && way.spilled == 0 && way.route.lane->closed();
@@ -90,7 +88,7 @@ void CpuSender::forget_closed_ports() {
   last_key_ = ~std::uint64_t{0};
 }
 
-Status CpuSender::spill(Way& way, const MessageHeader& header, const std::byte* payload) {
+Status InstanceSender::spill(Way& way, const MessageHeader& header, const std::byte* payload) {
   if (way.route.lane->closed()) return Status::kClosed;
   const bool to_host = way.route.waits_for == nullptr;
   if ((to_host ? way.spilled : spilled_.size()) >= spill_limit_) {
@@ -113,13 +111,13 @@ Status CpuSender::spill(Way& way, const MessageHeader& header, const std::byte* 
   return Status::kOk;
 }
 
-void CpuSender::touch(Way& way) {
+void InstanceSender::touch(Way& way) {
   if (way.touched) return;
   way.touched = true;
   touched_.push_back(&way);
 }
 
-void CpuSender::publish() {
+void InstanceSender::publish() {
   for (Way* way : touched_) {
     way->touched = false;
     way->route.lane->publish();
@@ -128,7 +126,7 @@ void CpuSender::publish() {
 }
 
 // In order for each lane: behind one that does not fit, the others of its lane wait too.
-bool CpuSender::flush() {
+bool InstanceSender::flush() {
   std::vector<Way*> full;
   std::erase_if(spilled_, [&](Spilled& one) {
     if (std::find(full.begin(), full.end(), one.way) != full.end()) return false;
@@ -140,7 +138,7 @@ bool CpuSender::flush() {
   return spilled_.empty();
 }
 
-bool CpuSender::retry(Spilled& one) {
+bool InstanceSender::retry(Spilled& one) {
   const MessageHeader header = header_of(one.frame);
   const Status status = one.way->route.lane->put(header, one.frame.data() + sizeof(header));
   if (status == Status::kFull) return false;
@@ -154,7 +152,7 @@ bool CpuSender::retry(Spilled& one) {
   return true;
 }
 
-std::uint64_t CpuSender::free_slots(Address to) {
+std::uint64_t InstanceSender::free_slots(Address to) {
   MessageHeader header{};
   header.dest = to.word;
   header.priority = kPriorityNormal;
@@ -163,7 +161,7 @@ std::uint64_t CpuSender::free_slots(Address to) {
   return way != nullptr && way->spilled == 0 ? way->route.lane->free_slots() : 0;
 }
 
-void CpuSender::end() {
+void InstanceSender::end() {
   for (const Spilled& one : spilled_) {
     const MessageHeader header = header_of(one.frame);
     switchboard_.bury(DeadLetterReason::kBackPressure, Address{header.dest}, header, one.frame.data() + sizeof(header),

@@ -1,0 +1,314 @@
+#include "peer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "bridge.h"
+#include "ringkernel/runtime/control.h"
+
+namespace rk::cuda {
+namespace {
+
+// Cheap where there is none: a note that comes now is followed by another turn.
+u32 taken(HostAtomics::Atomic<std::uint32_t>& note) {
+  return note.load_relaxed() == 0 ? 0 : note.exchange_acquire(0);  // P1
+}
+
+u32 taken_of(const InstanceStatus& status, std::uint32_t priority) {
+  const u32* const words[] = {&status.taken0, &status.taken1, &status.taken2, &status.taken3};
+  return load_acquire(*words[priority]);  // S1 slots up to here are free, and their handlers counted
+}
+
+}  // namespace
+
+// -- what is aboard ---------------------------------------------------------------------------------------------------
+
+void AboardRing::push(std::uint32_t window, std::uint32_t stride, const MessageHeader& header,
+                      const std::byte* payload) {
+  if (bytes_.empty()) {
+    window_ = window;
+    stride_ = stride;
+    bytes_.resize(std::size_t{window} * stride);
+  }
+  std::byte* slot = bytes_.data() + std::size_t{sent_++ % window_} * stride_;
+  std::memcpy(slot, &header, sizeof(header));
+  if (header.payload_size != 0) std::memcpy(slot + sizeof(header), payload, header.payload_size);
+}
+
+void AboardRing::for_each(const MessageUse& use) const {
+  for (std::uint32_t n = first_; n != sent_; ++n) {
+    const std::byte* slot = bytes_.data() + std::size_t{n % window_} * stride_;
+    MessageHeader header;
+    std::memcpy(&header, slot, sizeof(header));
+    use(header, slot + sizeof(header));
+  }
+}
+
+Peer::Peer(Bridge& bridge, InstanceRecord& record, Address self)
+    : bridge_(bridge),
+      record_(record),
+      self_(self),
+      shard_(*bridge.spec().clock, self.shard()),
+      sender_(*bridge.spec().switchboard, self, bridge.spec().spill_limit, *this) {
+  record.inbox.set_owner(*this);
+  record.late_mail = this;
+}
+
+// -- notes ------------------------------------------------------------------------------------------------------------
+
+void Peer::inbox_ready() {
+  ready_.store_release(1);  // P1
+  bridge_.send_down(*this);
+}
+
+void Peer::room_appeared() {
+  room_.store_release(1);  // P1
+  bridge_.wake();
+}
+
+void Peer::restart() {
+  restart_.store_release(1);  // P1
+  bridge_.wake();
+}
+
+bool Peer::stop(std::uint64_t message_id) {
+  const InstanceStatus& status = bridge_.status(self_.instance());
+  const u32 task = load_relaxed(status.task);  // S1 of this message, or the next look says that it is another
+  if (load_relaxed(status.busy_since) == 0 || load_relaxed(status.message_id) != message_id) return false;  // S1
+  if (load_relaxed(status.task) != task) return false;                                                      // S1
+  cancel_.store_release(task);                                                                              // P1
+  bridge_.wake();
+  return true;
+}
+
+std::shared_ptr<LaneSender> Peer::keep() { return {bridge_.kept(), static_cast<LaneSender*>(this)}; }
+
+// Nobody waits here: what is to be sent stays on the device, and all that comes behind it.
+bool Peer::wait_for_host(const std::function<bool()>& ready) {
+  if (ready()) return true;
+  host_full_ = bridge_.asked_to_stop() == kTerminateNo && !bridge_.failed();
+  return false;
+}
+
+// -- messages to the device -------------------------------------------------------------------------------------------
+
+bool Peer::has_room(std::uint32_t priority) {
+  AboardRing& ring = rings_[priority];
+  if (ring.count() < bridge_.shape().window) return true;
+  look();
+  return ring.count() < bridge_.shape().window;
+}
+
+// True: it does not get as far as the device.
+bool Peer::refuse_early(const MessageHeader& header, const std::byte* payload) {
+  if (header.deadline != 0 && header.deadline < bridge_.spec().clock->clock().now()) {
+    InstanceRecord::add(record_.expired);
+    bury(DeadLetterReason::kExpired, header, payload, kTooLateText);
+    answer_error(header, static_cast<std::uint32_t>(DeadLetterReason::kExpired));
+    return true;
+  }
+  if (bridge_.spec().dedup_window == 0) return false;
+  if (!seen_) seen_.emplace(bridge_.spec().dedup_window);
+  if (!seen_->seen_before(header.message_id)) return false;
+  InstanceRecord::add(record_.duplicates);
+  answer_error(header, kAnswerDuplicate);
+  return true;
+}
+
+// A lane that is let go of wakes us with its next message; one that is not may keep a more urgent one waiting.
+bool Peer::send_down(bool may_refuse) {
+  if (over_ || waits_) return false;
+  if (!taken(ready_) && !backlog_) return false;
+  bool any = false;
+  do {
+    while (const std::byte* slot = record_.inbox.try_peek()) {
+      MessageHeader header;
+      std::memcpy(&header, slot, sizeof(header));
+      const std::byte* payload = slot + sizeof(header);
+      const bool later = !may_refuse && (header.deadline != 0 || bridge_.spec().dedup_window != 0);
+      if (later || !has_room(header.priority) || !bridge_.has_room(header)) {
+        backlog_ = true;
+        record_.inbox.let_go();
+        return any;
+      }
+      if (!refuse_early(header, payload)) {
+        bridge_.put_message(self_.instance(), header, payload);
+        const GridShape& shape = bridge_.shape();
+        rings_[header.priority].push(shape.window, shape.inbox_stride, header, payload);
+        record_.aboard.store_relaxed(++aboard_);  // S
+      }
+      record_.inbox.release();
+      any = true;
+    }
+  } while (!record_.inbox.rest());
+  backlog_ = false;
+  return any;
+}
+
+// -- its status -------------------------------------------------------------------------------------------------------
+
+std::uint64_t Peer::answered_epoch() const {
+  if (over_ || gone_) return ~std::uint64_t{0};
+  return load_acquire(bridge_.status(self_.instance()).epoch_seen);  // C3
+}
+
+void Peer::look() {
+  const InstanceStatus& status = bridge_.status(self_.instance());
+  aboard_ = 0;
+  for (std::uint32_t p = 0; p < kPriorityCount; ++p) {
+    rings_[p].drop_until(taken_of(status, p));
+    aboard_ += rings_[p].count();
+  }
+  handled_ = load_relaxed(status.handled);                              // S1
+  record_.reported.store_relaxed(load_relaxed(status.reported));        // S
+  record_.linked_delivered.store_relaxed(load_relaxed(status.linked));  // S
+  const u32 error = load_relaxed(status.last_error);                    // S1
+  if (error != last_error_) record_.last_error.store_relaxed(error);    // S
+  last_error_ = error;
+  record_.aboard.store_relaxed(aboard_);  // S last: what is not aboard any more is counted above
+  mirror_busy();
+}
+
+// Half of a look at one message and half at the next would name a message that has run for longer than it has.
+void Peer::mirror_busy() {
+  const InstanceStatus& status = bridge_.status(self_.instance());
+  const u64 since = load_relaxed(status.busy_since);                   // S1
+  const u64 id = load_relaxed(status.message_id);                      // S1
+  const u32 type = load_relaxed(status.message_type);                  // S1
+  if (since != 0 && load_relaxed(status.busy_since) != since) return;  // S1 the next look is better
+  if (since == record_.busy_since.load_relaxed() && id == record_.message_id.load_relaxed()) return;  // S
+  record_.message_id.store_relaxed(id);                                                               // S
+  record_.message_type.store_relaxed(type);                                                           // S
+  record_.busy_since.store_release(since);                                                            // S
+}
+
+void Peer::for_each_aboard(const MessageUse& use) const {
+  for (const AboardRing& ring : rings_) ring.for_each(use);
+}
+
+// -- waiting for room -------------------------------------------------------------------------------------------------
+
+// In a cycle of waiters it takes messages: that is what makes room for the others.
+bool Peer::must_wait() {
+  if (std::exchange(in_graph_, false)) bridge_.graph().leave(&record_.inbox);
+  if (!sender_.waiting()) return false;
+  in_graph_ = bridge_.graph().enter(&record_.inbox, sender_.first_receiver());
+  return in_graph_;
+}
+
+void Peer::settle_sender() {
+  if (!taken(room_)) return;
+  send_late_answers();
+  while (sender_.waiting() && !sender_.flush()) {
+    if (sender_.first_blocked().sleep_until_room()) break;
+  }
+  tell_hold(must_wait());
+}
+
+void Peer::tell_hold(bool on) {
+  if (on == held_) return;
+  held_ = on;
+  const HoldBody body{on ? 1u : 0u, 0};
+  bridge_.put(kDownHold, self_.instance(), bytes_of(body));
+}
+
+// -- turns, and the end -----------------------------------------------------------------------------------------------
+
+bool Peer::serve() {
+  if (over_) return false;
+  bool any = false;
+  if (taken(restart_)) {
+    const RestartBody body{record_.generation.load_relaxed(), 0};  // S
+    bridge_.put(kDownRestart, self_.instance(), bytes_of(body));
+    waits_ = false;
+    any = true;
+  }
+  if (const u32 task = taken(cancel_); task != 0) {
+    const CancelBody body{task, 0};
+    bridge_.put(kDownCancel, self_.instance(), bytes_of(body));
+    any = true;
+  }
+  settle_sender();
+  if (bridge_.takes_messages()) any |= send_down(true);
+  return finish() || any;
+}
+
+// True: a step was made.
+bool Peer::finish() {
+  const u32 stop = bridge_.asked_to_stop();
+  const bool at_once = stop == kTerminateNow || bridge_.failed();
+  if (gone_) {
+    if (sender_.waiting() && !at_once) return false;  // whatever it would close
+    end();
+    return true;
+  }
+  if (stop == kTerminateNo && !at_once) return false;
+  if (!bridge_.takes_messages()) {  // told to stop now; what is not on the device cannot answer
+    if (!bridge_.nothing_comes()) return false;
+    end();
+    return true;
+  }
+  if (finish_sent_) return false;
+  if (!waits_) {
+    if (aboard_ != 0 || backlog_ || sender_.waiting() || ready_.load_relaxed() != 0) return false;  // P1 a hint
+    record_.inbox.close();
+    HostAtomics::fence_heavy();  // L2
+    backlog_ = record_.inbox.has_ready();
+    if (backlog_) return true;
+  }
+  if (bridge_.nothing_comes()) {
+    end();
+  } else {
+    bridge_.put(kDownFinish, self_.instance());
+    finish_sent_ = true;
+  }
+  return true;
+}
+
+void Peer::give_up(const std::string& why) {
+  if (over_) return;
+  lost_ = why;
+  look();
+  end();
+}
+
+// As CpuInstance::end(). What is aboard was left there by a device that does not answer.
+void Peer::end() {
+  if (std::exchange(in_graph_, false)) bridge_.graph().leave(&record_.inbox);
+  look();
+  sender_.end();
+  record_.inbox.close();
+  HostAtomics::fence_heavy();  // L2
+  {
+    const std::lock_guard lock(end_mutex_);
+    over_ = true;
+    for_each_aboard(
+        [this](const MessageHeader& header, const std::byte* payload) { bury_left_over(header, payload, lost_); });
+    do {  // once more while a sender is between the two steps of its push
+      while (const std::byte* slot = record_.inbox.try_peek()) {
+        MessageHeader header;
+        std::memcpy(&header, slot, sizeof(header));
+        bury_left_over(header, slot + sizeof(header), lost_);
+        record_.inbox.release();
+      }
+    } while (record_.inbox.has_ready());
+  }
+  aboard_ = 0;
+  record_.aboard.store_relaxed(0);      // S
+  record_.busy_since.store_relaxed(0);  // S
+  bridge_.peer_ended();
+}
+
+// A sender published into a lane that is closed. Before the end: it is there when the end looks.
+void Peer::take_late(Lane& lane) {
+  const std::lock_guard lock(end_mutex_);
+  while (const std::byte* slot = over_ ? lane.try_peek() : nullptr) {
+    MessageHeader header;
+    std::memcpy(&header, slot, sizeof(header));
+    bury_left_over(header, slot + sizeof(header), lost_);
+    lane.release();
+  }
+}
+
+}  // namespace rk::cuda

@@ -1,0 +1,141 @@
+// What the host does for one instance on the device: the same as CpuInstance does around a handler.
+//
+// Edges
+//   P1  note -> turn   the one who left it did something before: a verdict, room, a message
+//   S1: bridge.h
+//   S   counters
+// and those of the lanes (lane.h).
+//
+// Protection: bridge_, record_, self_: constant after init. ready_, room_, restart_, cancel_: atomic (P1). over_:
+// end_mutex_ for those who come late. Everything else: the bridge's turn.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../instance_failure.h"
+#include "../instance_sender.h"
+#include "ringkernel/core/dedup_window.h"
+#include "ringkernel/runtime/backend.h"
+#include "wire.h"
+
+namespace rk::cuda {
+
+class Bridge;
+
+using MessageUse = std::function<void(const MessageHeader&, const std::byte*)>;
+
+// Copies of messages that are on the device, of one instance and priority, in order.
+class AboardRing {
+ public:
+  void push(std::uint32_t window, std::uint32_t stride, const MessageHeader& header, const std::byte* payload);
+  // Those before `taken` are over.
+  void drop_until(std::uint32_t taken) { first_ = taken; }
+  std::uint32_t sent() const { return sent_; }
+  std::uint32_t count() const { return sent_ - first_; }
+  void for_each(const MessageUse& use) const;
+
+ private:
+  std::vector<std::byte> bytes_;  // made with the first message
+  std::uint32_t window_ = 0, stride_ = 0, first_ = 0, sent_ = 0;
+};
+
+class Peer final : public InboxOwner, public LaneSender, public LateMail, public SendingInstance {
+ public:
+  Peer(Bridge& bridge, InstanceRecord& record, Address self);
+
+  // -- any thread, with any lock
+  void inbox_ready() override;          // a message came
+  void take_late(Lane& lane) override;  // after its end
+  void room_appeared() override;
+  void restart();                       // the supervisor's verdict
+  bool stop(std::uint64_t message_id);  // the handler of this message
+
+  // -- within a turn
+  bool act(const UpReader::Record& record);  // false: not now; the record stays
+  bool serve();                              // whatever else there is to do; true: something was
+  // Messages; true: some. `may_refuse`: not where the caller has locks: what is to be refused stays for the next turn.
+  bool send_down(bool may_refuse);
+  void look();
+  std::uint64_t handled() const { return handled_; }  // at its status
+  void publish() { sender_.publish(); }
+  void end();
+  void give_up(const std::string& why);  // what it has on the device is lost
+  bool over() const { return over_; }
+  bool busy() const { return aboard_ != 0 || backlog_ || waits_ || sender_.waiting() || held_; }
+  std::uint64_t answered_epoch() const;
+  void for_each_aboard(const MessageUse& use) const;
+
+  // -- of SendingInstance
+  std::shared_ptr<LaneSender> keep() override;
+  bool wait_for_host(const std::function<bool()>& ready) override;
+
+ private:
+  struct Message {
+    MessageHeader header;
+    const std::byte* payload;
+  };
+
+  bool on_message(std::span<const std::byte> body);
+  bool on_send(std::span<const std::byte> body);
+  bool on_reply(std::span<const std::byte> body);
+  void on_publish(std::span<const std::byte> body);
+  void on_free_slots(std::span<const std::byte> body);
+  void on_failed(std::span<const std::byte> body);
+  void report(bool abnormal, std::string error);
+  Message message_in(std::span<const std::byte> body, std::size_t lead);
+  Status send_to(std::uint32_t target, std::uint32_t instance, Message& message);
+  void answer(std::uint64_t request, Status status, std::uint64_t value = 0);
+  void answer_error(const MessageHeader& asked, std::uint32_t code);
+  bool send_late_answers();
+  void bury(DeadLetterReason reason, const MessageHeader& header, const std::byte* payload, std::string_view error);
+  void bury_left_over(const MessageHeader& header, const std::byte* payload, std::string_view error);
+  bool refuse_early(const MessageHeader& header, const std::byte* payload);
+  bool has_room(std::uint32_t priority);
+  void settle_sender();
+  bool must_wait();
+  void tell_hold(bool on);
+  bool finish();
+  void mirror_busy();
+  Address self() const;
+
+  Bridge& bridge_;
+  InstanceRecord& record_;
+  Address self_;
+  HlcHostShard shard_;
+  InstanceSender sender_;
+  MessageIds ids_;
+  std::optional<DedupWindow> seen_;
+  std::array<AboardRing, kPriorityCount> rings_;
+  std::deque<std::pair<MessageHeader, std::uint32_t>> late_answers_;  // that failures wait with for room at the host
+  std::string lost_;  // why what it has on the device does not come back
+  std::uint32_t aboard_ = 0;
+  std::uint64_t handled_ = 0;
+  std::uint32_t last_error_ = 0;
+
+  HostAtomics::Atomic<std::uint32_t> ready_{0};    // P1
+  HostAtomics::Atomic<std::uint32_t> room_{0};     // P1
+  HostAtomics::Atomic<std::uint32_t> restart_{0};  // P1
+  HostAtomics::Atomic<std::uint32_t> cancel_{0};   // P1 task; 0: none
+
+  bool backlog_ = false;  // messages wait in the lanes
+  bool held_ = false;     // as the device was told last
+  bool in_graph_ = false;
+  bool waits_ = false;      // for a verdict
+  bool host_full_ = false;  // what it sends to the host has to wait on the device
+  bool finish_sent_ = false;
+  bool gone_ = false;  // the device has no more of it
+  std::mutex end_mutex_;
+  bool over_ = false;
+};
+
+}  // namespace rk::cuda
