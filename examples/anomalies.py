@@ -100,9 +100,9 @@ def values(lines: Iterable[str], names: dict[str, int]) -> Iterator[Value]:
         yield Value(line=number, name=names[name], value=value)
 
 
-def watch(lines: Iterable[str], alpha: float, sigma: float) -> None:
+def watch(lines: Iterable[str], alpha: float, sigma: float, backend: str) -> None:
     names: dict[str, int] = {}
-    with rk.Runtime() as rt:
+    with rk.Runtime(backend=backend) as rt:
         kernel = rt.launch(detector)
         setting = Setting(alpha=alpha, sigma=sigma)
         kernel.call(setting)
@@ -134,15 +134,16 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=0.05, help="weight of a new value in the average (0.05)")
     parser.add_argument("--sigma", type=float, default=6.0, help="standard deviations that are unusual (6)")
     parser.add_argument("--demo", action="store_true", help="values of two sensors, made here")
+    parser.add_argument("--backend", default="auto", help="cpu, cuda, or what there is (auto)")
     given = parser.parse_args()
     try:
         if given.demo:
-            watch(demo(), given.alpha, given.sigma)
+            watch(demo(), given.alpha, given.sigma, given.backend)
         elif given.file:
             with open(given.file, encoding="utf-8") as file:
-                watch(file, given.alpha, given.sigma)
+                watch(file, given.alpha, given.sigma, given.backend)
         else:
-            watch(sys.stdin, given.alpha, given.sigma)
+            watch(sys.stdin, given.alpha, given.sigma, given.backend)
     except (OSError, ValueError) as error:
         print(f"{given.file or 'input'}: {error}", file=sys.stderr)
         raise SystemExit(1) from None

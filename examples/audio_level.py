@@ -142,8 +142,8 @@ def line(label: str, level: Level) -> str:
     return f"{label:>8}  {level.rms:.6f}  {level.peak:.6f}  {decibels(level.rms)}  {decibels(level.peak)}"
 
 
-def measure(path: Path) -> None:
-    with path.open("rb") as file, rk.Runtime() as rt:
+def measure(path: Path, backend: str) -> None:
+    with path.open("rb") as file, rk.Runtime(backend=backend) as rt:
         form, size = find_data(file)
         kind = "float" if form.tag == 3 else "PCM"
         print(f"{path.name}: {form.bits}-bit {kind}, {form.channels} channels, {form.rate} Hz")
@@ -159,9 +159,11 @@ def measure(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    path = parser.parse_args().file
+    parser.add_argument("--backend", default="auto", help="cpu, cuda, or what there is (auto)")
+    given = parser.parse_args()
+    path = given.file
     try:
-        measure(path)
+        measure(path, given.backend)
     except (OSError, ValueError) as error:
         print(f"{path}: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -1,5 +1,7 @@
 """The shortest kernel: a function, a message, a call."""
 
+import argparse
+
 import pyringkernel as rk
 
 
@@ -18,7 +20,9 @@ def hello(ctx: rk.Context, msg: Greeting) -> Greeting:
 
 
 def main() -> None:
-    with rk.Runtime() as rt:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backend", default="auto", help="cpu, cuda, or what there is (auto)")
+    with rk.Runtime(backend=parser.parse_args().backend) as rt:
         kernel = rt.launch(hello)
         reply = kernel.call(Greeting(number=41, name=b"world"), timeout=5.0)
         text = reply.name.rstrip(b"\0").decode()

@@ -34,9 +34,11 @@ def ping(ctx: rk.Context, msg: Start | Ball) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rally", type=int, default=10_000)
-    rally = parser.parse_args().rally
+    parser.add_argument("--backend", default="auto", help="cpu, cuda, or what there is (auto)")
+    given = parser.parse_args()
+    rally = given.rally
 
-    with rk.Runtime() as rt:
+    with rk.Runtime(backend=given.backend) as rt:
         # Each sends to the other: both must be there before one of them starts.
         players = rt.launch(ping, autostart=False), rt.launch(pong, autostart=False)
         for player in players:

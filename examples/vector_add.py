@@ -33,7 +33,9 @@ def add(ctx: rk.Context, msg: Pair) -> Sum:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vectors", type=int, default=10_000)
-    count = parser.parse_args().vectors
+    parser.add_argument("--backend", default="auto", help="cpu, cuda, or what there is (auto)")
+    given = parser.parse_args()
+    count = given.vectors
 
     rng = np.random.default_rng(7)
     pairs = np.zeros(count, Pair.dtype)
@@ -42,7 +44,7 @@ def main() -> None:
     pairs["b"] = rng.random((count, WIDTH), np.float32)
 
     sums = np.zeros(count, Sum.dtype)
-    with rk.Runtime() as rt:
+    with rk.Runtime(backend=given.backend) as rt:
         kernel = rt.launch(add, capacity=1024)
         sent = received = 0
         while received < count:

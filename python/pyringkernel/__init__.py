@@ -17,10 +17,12 @@ with rk.Runtime() as rt:
 from . import _core, errors
 from ._core import Context, HlcClock, HlcShard, HlcTimestamp, Message, MessageHeader, Operation
 from ._paths import get_cmake_dir, get_include
+from .buffers import Buffer, BufferRef
 from .checkpoint import Snapshot
 from .compiled import CompiledHandler
 from .dead_letters import DeadLetter, DeadLetterReason, DeadLetters, DeadLetterStats
 from .device_functions import device
+from .devices import Device
 from .edges import Edge, EdgeStats
 from .errors import *  # noqa: F403
 from .handlers import kernel
@@ -31,7 +33,7 @@ from .native import NativeHandler
 from .registry import Registry, RegistryEvent, Watch
 from .rings import MpscRing, RingStats, SpscRing
 from .runtime import Runtime
-from .scalars import Array, Bytes, Vec, boolean, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
+from .scalars import Array, Bytes, Ref, Vec, boolean, f16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 from .supervision import SupervisionEvent, Supervisor
 from .telemetry import KernelTelemetry, LatencyHistogram, RuntimeTelemetry
 from .topics import Subscription, TopicInfo
@@ -40,6 +42,8 @@ __version__ = _core.version
 
 __all__ = [
     "Array",
+    "Buffer",
+    "BufferRef",
     "Bytes",
     "CompiledHandler",
     "Context",
@@ -47,6 +51,7 @@ __all__ = [
     "DeadLetterReason",
     "DeadLetterStats",
     "DeadLetters",
+    "Device",
     "Edge",
     "EdgeStats",
     "HlcClock",
@@ -62,6 +67,7 @@ __all__ = [
     "NativeHandler",
     "Operation",
     "Priority",
+    "Ref",
     "Registry",
     "RegistryEvent",
     "RingStats",

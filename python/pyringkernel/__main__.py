@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import __version__, abi
+from ._devices import devices
 from ._explain import TARGETS, explain
 from ._paths import get_cmake_dir, get_include
 from .errors import RingKernelError
@@ -32,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--includes", action="store_true", help="compiler flags that find the C++ headers")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("doctor", help="what there is on this machine, and what is not and why")
+    commands.add_parser("devices", help="the backends, their devices, and why one cannot be used")
     _add_explain(commands)
     asked = parser.parse_args(arguments)
     if not (asked.version or asked.cmakedir or asked.includes or asked.command):
@@ -48,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if asked.command == "explain":
         return explain(asked.file, asked.target or list(TARGETS), asked.handler)
+    if asked.command == "devices":
+        return devices()
     return doctor() if asked.command == "doctor" else 0
 
 
@@ -75,6 +79,8 @@ def doctor() -> int:
         _line("  none", str(error))
         return 1
     _line(f"  {taken}", "available; backend='auto' takes it")
+    if taken != "cpu":
+        _line("  cpu", "available, and it runs what is not compiled")
     for name, reason in skipped.items():
         _line(f"  {name}", f"not available: {reason}")
     return 0
@@ -94,8 +100,8 @@ def _usable_cpus() -> int:
 
 
 def _compiler() -> str:
+    from .compiler.cache import default_cache
     from .compiler.engines import has_llvm
-    from .compiler.llvm.cache import default_cache
 
     if not has_llvm():
         return "bytecode; for machine code: pip install 'pyringkernel[jit]'"

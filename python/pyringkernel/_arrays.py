@@ -31,6 +31,8 @@ def element_dtype(scalar: str, nested: type[Any] | None) -> np.dtype[Any]:
 
 
 def _field_dtype(row: Any) -> np.dtype[Any]:
+    if row.shape == 3:
+        return np.dtype([("address", "<u8"), ("count", "<u4"), ("key", "<u4")])
     element = message_dtype(row.nested) if row.nested is not None else np.dtype(row.numpy)
     if row.shape == 0:
         return element

@@ -1,4 +1,4 @@
-"""Where the wheel keeps what C++ projects build with."""
+"""Where the wheel keeps what C++ projects build with, and what device compilers are given."""
 
 from __future__ import annotations
 
@@ -22,6 +22,21 @@ def get_cmake_dir() -> str:
     Raises UnsupportedError when it is not there.
     """
     return _installed("share/cmake/ringkernel", "ringkernelConfig.cmake")
+
+
+def device_roots() -> list[Path]:
+    """Folders that hold kernels/ and ringkernel/abi/: of the wheel, or of the source tree that this file is in.
+
+    Raises UnsupportedError when they are not there.
+    """
+    package, tree, extension = Path(__file__).parent, Path(__file__).parents[2], Path(_core.__file__).parent
+    choices = [(package / "device", package / "include"), (tree, tree / "cpp" / "include")]
+    choices.append((extension / "device", extension / "include"))
+    for kernels, headers in choices:
+        if (kernels / "kernels" / "cuda").is_dir() and (headers / "ringkernel" / "abi" / "abi.h").is_file():
+            return [kernels, headers]
+    looked = " and ".join(dict.fromkeys(str(kernels) for kernels, _ in choices))
+    raise UnsupportedError(f"found no kernels/cuda in {looked}: run 'pip install' on pyringkernel")
 
 
 def _installed(folder: str, witness: str) -> str:

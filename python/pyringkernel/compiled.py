@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .compiler import ir
     from .compiler.engines import Engine
+    from .devices import CudaDevice
     from .handlers import KernelSpec
 
 P = ParamSpec("P")
@@ -77,6 +78,17 @@ class CompiledHandler(Generic[P, R]):
             if chosen not in self._engines:
                 self._engines[chosen] = make(self, chosen)
             return self._engines[chosen]
+
+    def device_engine(self, device: CudaDevice) -> Engine:
+        """The code that runs it on a GPU. Made once for each kind of GPU."""
+        from .compiler.engines import make_for_cuda
+
+        major, minor = device.core.compute_capability
+        key = f"cuda {major}.{minor} {device.compiler.identity}"
+        with self._lock:
+            if key not in self._engines:
+                self._engines[key] = make_for_cuda(self, device)
+            return self._engines[key]
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a compiled handler belongs to one process and cannot be pickled; import its module instead")

@@ -52,7 +52,15 @@ class InvalidMessageError(RingKernelError, ValueError):
 
 
 class ReleasedError(RingKernelError, ValueError):
-    """A view was used after its slot was handed back to the ring."""
+    """A view was used after its slot was handed back to the ring, or a buffer after it was released."""
+
+
+class UnsuitableBufferError(RingKernelError, BufferError):
+    """An array cannot be registered: it is not C-contiguous, not aligned, or of elements without a type here."""
+
+
+class StaleReferenceError(RingKernelError, LookupError):
+    """A reference leads to no registered buffer (any more), or not to what it claims."""
 
 
 class ViewInUseError(RingKernelError, BufferError):
@@ -114,6 +122,10 @@ class ClockSkewError(RingKernelError, ValueError):
 
 class BackendUnavailableError(RingKernelError, RuntimeError):
     """The backend asked for cannot be used here; the text says why."""
+
+
+class NvrtcError(BackendUnavailableError):
+    """NVIDIA's run-time compiler is not there, or does not fit the driver or the device; the text says what does."""
 
 
 class RuntimeClosedError(RingKernelError, RuntimeError):
@@ -214,6 +226,41 @@ class ContextError(KernelError, RuntimeError):
     """A handler's context was used outside the handler."""
 
 
+# -- devices
+
+
+class DeviceError(RingKernelError, RuntimeError):
+    """A call of the device's driver failed; the text has the driver's name for it, and what to do."""
+
+
+class DeviceLostError(DeviceError, ConnectionError):
+    """The device's memory and kernels are gone; nothing on it works until the process is started again."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """The device has no more memory, or the host none that the device can see."""
+
+
+class InsufficientSmsError(DeviceError):
+    """A kernel does not fit on the device beside the others; the text says how many instances would."""
+
+
+class AbiMismatchError(DeviceError):
+    """Device code was made from other headers than the host; the text names the field."""
+
+
+class DeviceCompileError(KernelError, RuntimeError):
+    """The device's compiler refused the text of a handler; ``log`` is all that it said, ``diagnostics`` its errors."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    log: str
+
+    def __init__(self, text: str, diagnostics: tuple[Diagnostic, ...] = (), log: str = "") -> None:
+        super().__init__(text)
+        self.diagnostics = diagnostics
+        self.log = log
+
+
 # -- topics, checkpoints
 
 
@@ -238,6 +285,7 @@ class LayoutMismatchError(CheckpointError):
 
 
 __all__ = [
+    "AbiMismatchError",
     "BackendUnavailableError",
     "CallTimeoutError",
     "CapacityError",
@@ -247,12 +295,17 @@ __all__ = [
     "ClockSkewError",
     "ContextError",
     "DeadlineExpiredError",
+    "DeviceCompileError",
+    "DeviceError",
+    "DeviceLostError",
+    "DeviceMemoryError",
     "EdgeExistsError",
     "FieldRangeError",
     "FieldTypeError",
     "ForkedProcessError",
     "HandlerError",
     "HandlerSignatureError",
+    "InsufficientSmsError",
     "InvalidArgumentError",
     "InvalidMessageError",
     "InvalidStateTransition",
@@ -264,6 +317,7 @@ __all__ = [
     "LayoutMismatchError",
     "MessageDefinitionError",
     "MessageTooLargeError",
+    "NvrtcError",
     "OperationCancelledError",
     "ReceiveTimeoutError",
     "ReleasedError",
@@ -278,12 +332,14 @@ __all__ = [
     "SecondConsumerError",
     "SecondProducerError",
     "SlotTooSmallError",
+    "StaleReferenceError",
     "SupervisorTerminatedError",
     "TopicError",
     "TranslationError",
     "TypeIdCollisionError",
     "UndeclaredTargetError",
     "UnknownKernelError",
+    "UnsuitableBufferError",
     "UnsupportedError",
     "UnsupportedOnTargetError",
     "ViewInUseError",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .runtime import Runtime
     from .telemetry import KernelTelemetry
+    from .views import StateView
 
 
 class KernelState(enum.IntEnum):
@@ -148,12 +149,12 @@ class Kernel:
 
     @property
     def backend(self) -> str:
-        """The backend that runs it."""
+        """The backend that runs it: in a runtime with a GPU "cuda" or "cpu"."""
         return self._core.backend
 
     @property
     def engine(self) -> str:
-        """What runs its handler: "llvm", "vm", "python", or "native" for a C function."""
+        """What runs its handler: "cuda", "llvm", "vm", "python", or "native" for a C function."""
         return self._engine
 
     @property
@@ -175,6 +176,15 @@ class Kernel:
     def states(self) -> list[Any]:
         """The state of each instance."""
         return [self._core._state_object(i) for i in range(self.instances)]
+
+    def state_view(self, instance: int = 0) -> StateView:
+        """The state of an instance as arrays of NumPy, CuPy or PyTorch: in place, where the handler has it.
+
+        Look while the kernel is deactivated. Raises InvalidArgumentError when it has none.
+        """
+        from .views import StateView
+
+        return StateView(self, instance)
 
     @property
     def instances(self) -> int:

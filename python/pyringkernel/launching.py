@@ -26,6 +26,8 @@ from .native import NativeHandler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .devices import CudaDevice
+
 log = logging.getLogger("pyringkernel")
 
 RESTART = {"permanent": 0, "transient": 1, "temporary": 2}
@@ -165,6 +167,15 @@ def check_watchdog(given: Any) -> None:
         raise InvalidArgumentError(f"watchdog: found {given!r}, need seconds, or None")
 
 
+def check_device(device: Any, lease: Any, sm_budget: Any) -> None:
+    """A number, seconds or None, a number or None. Raises InvalidArgumentError."""
+    _whole("device", device, 0, 2**16, "the number of a GPU, from 0")
+    if lease is not None and (isinstance(lease, bool) or not isinstance(lease, int | float) or not 1e-3 <= lease < 1e6):
+        raise InvalidArgumentError(f"lease: found {lease!r}, need seconds from 0.001, or None")
+    if sm_budget is not None:
+        _whole("sm_budget", sm_budget, 1, 2**16, "a number of multiprocessors from 1, or None")
+
+
 def _restore(given: Any) -> bytes | None:
     if given is None:
         return None
@@ -181,21 +192,41 @@ def _names(given: Any) -> list[str]:
     return list(given)
 
 
-def _code(handler: Any, compiled: bool, engine: str) -> tuple[str, dict[str, Any] | None, Any, Any]:
+def _code(
+    handler: Any, compiled: bool, engine: str, device: CudaDevice | None
+) -> tuple[str, dict[str, Any] | None, Any, Any]:
     """The engine's name; compiled code for the core, or what to call instead; what must live as long as the kernel."""
     if not isinstance(handler, CompiledHandler):
         if engine != "auto":
             raise InvalidArgumentError(f"engine: found {engine!r}; only compiled handlers have a choice")
         name = "native" if isinstance(handler, NativeHandler) else "python"
         return name, None, handler, (handler, getattr(handler, "keep_alive", None))
-    from .compiler.engines import launch_code
+    from .compiler.engines import device_code, launch_code
 
     if not compiled and engine not in ("auto", "python"):
         raise InvalidArgumentError(f"engine: found {engine!r} with compiled=False; give one of the two")
+    if compiled and device is not None and engine in ("auto", "cuda"):
+        made = handler.device_engine(device)
+        return made.name, device_code(handler, made), handler, (handler, made)
     made = handler.engine(engine if compiled else "python")
     if made.callable is not None:
         return made.name, None, made.callable, handler
     return made.name, launch_code(handler, made), handler, (handler, made)
+
+
+def _references(handler: Any, spec: Any) -> list[list[tuple[int, int, bool, str]]]:
+    """For each accepted class the references that are checked before the handler gets a message: (offset, scalar, does
+    the handler write there, name). A Python callable gets them as they are: it reaches memory by `BufferRef.array()`."""
+    if isinstance(handler, CompiledHandler):
+        written = [{one.offset for one in entry.references if one.writes} for entry in handler.program.entries]
+    elif isinstance(handler, NativeHandler):
+        written = [set() for _ in spec.accepts]
+    else:
+        return []
+    return [
+        [(one.offset, one.scalar, one.offset in writes, one.name) for one in layout_of(cls).references]
+        for cls, writes in zip(spec.accepts, written, strict=True)
+    ]
 
 
 def _check_targets(handler: Any, name: str, publishes_to: list[str]) -> None:
@@ -235,7 +266,7 @@ def launch_options(handler: Any, **given: Any) -> dict[str, Any]:
     publishes_to = [*dict.fromkeys([*spec.publishes_to, *_names(given["publishes_to"])])]
     if given["autostart"]:
         _check_targets(handler, name, publishes_to)
-    chosen, code, function, keep = _code(handler, given["compiled"], given["engine"])
+    chosen, code, function, keep = _code(handler, given["compiled"], given["engine"], given["device"])
     return {
         "name": name,
         "callable": function,
@@ -243,6 +274,7 @@ def launch_options(handler: Any, **given: Any) -> dict[str, Any]:
         "engine": chosen,
         "pointer": handler.pointer if isinstance(handler, NativeHandler) else None,
         "keep_alive": keep,
+        "references": _references(handler, spec),
         "state": _initial_state(spec, given["state"]),
         "accepts": list(spec.accepts),
         "instances": _whole("instances", given["instances"], 1, 2**20 - 2, "1 to 2**20 - 2"),

@@ -28,7 +28,8 @@ else:
 
 T = TypeVar("T")
 
-_ONE, _ARRAY, _VEC = 0, 1, 2
+_ONE, _ARRAY, _VEC, _REF = 0, 1, 2, 3
+_REF_BYTES, _REF_ALIGN = 16, 8
 _BYTES, _STRUCT = 12, 13
 
 
@@ -56,6 +57,29 @@ class Layout:
     size: int
     align: int
     signature: str
+
+    @property
+    def references(self) -> tuple[FieldReference, ...]:
+        """The fields that refer to buffers, those of nested messages too."""
+        found: list[FieldReference] = []
+        for row in self.rows:
+            if row.shape == _REF:
+                found.append(FieldReference(row.name, row.offset, row.scalar))
+            elif row.nested is not None and row.shape == _ONE:
+                found += (
+                    FieldReference(f"{row.name}.{one.name}", row.offset + one.offset, one.scalar)
+                    for one in layout_of(row.nested).references
+                )
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class FieldReference:
+    """Where a message has a reference: its name, as users write it, and the scalar index of what it refers to."""
+
+    name: str
+    offset: int
+    scalar: int
 
 
 def _element(kind: Any, where: str) -> tuple[int, int, int, type[Any] | None, str, str]:
@@ -94,7 +118,16 @@ def _place(name: str, kind: Any, end: int, where: str) -> tuple[FieldRow, int, i
     if shape == "Bytes":
         row = FieldRow(name, _BYTES, _ONE, end, end, kind.count, 1, None, f"V{kind.count}", repr(kind))
         return row, end + kind.count, 1
+    if shape == "Ref":
+        start = _align(end, _REF_ALIGN)
+        element = kind.element
+        row = FieldRow(
+            name, element.rk_index, _REF, start, start, _REF_BYTES, 1, None, element.numpy, f"Ref[{element.__name__}]"
+        )
+        return row, start + _REF_BYTES, _REF_ALIGN
     scalar, size, align, nested, numpy, text = _element(kind.element if shape else kind, where)
+    if shape and nested is not None and layout_of(nested).references:
+        raise MessageDefinitionError(f"{where}: {nested.__name__} has an rk.Ref, so it cannot be in an array")
     if shape is None:
         start = _align(end, align)
         return FieldRow(name, scalar, _ONE, start, start, size, 1, nested, numpy, text), start + size, align
@@ -132,7 +165,12 @@ def _make_layout(name: str, annotations: dict[str, Any]) -> Layout:
     if size > 2**31 - 256:
         raise MessageDefinitionError(f"{name} has {size} bytes, the most is 2**31 - 256")
     text = ";".join(f"{r.name}:{r.text}" for r in rows)
-    return Layout(tuple(rows), size, align, f"{name}{{{text}}}")
+    layout = Layout(tuple(rows), size, align, f"{name}{{{text}}}")
+    if len(layout.references) > _core.most_references:
+        raise MessageDefinitionError(
+            f"{name} has {len(layout.references)} rk.Ref fields, the most is {_core.most_references}"
+        )
+    return layout
 
 
 _RESERVED = frozenset(
@@ -192,7 +230,9 @@ def _repr(self: Any) -> str:
     for row in layout_of(type(self)).rows:
         value = getattr(self, row.name)
         shown = (
-            repr(value) if row.shape == _ONE else f"[{', '.join(map(str, value[:4]))}{', …' if len(value) > 4 else ''}]"
+            repr(value)
+            if row.shape in (_ONE, _REF)
+            else f"[{', '.join(map(str, value[:4]))}{', …' if len(value) > 4 else ''}]"
         )
         parts.append(f"{row.name}={shown}")
     return f"{type(self).__name__}({', '.join(parts)})"
@@ -213,6 +253,14 @@ def _build(cls: type[Any], type_id: int | None, depth: int, is_state: bool = Fal
     layout = _make_layout(cls.__name__, annotations)
     if type_id is not None and (type(type_id) is not int or not 0 < type_id < 2**32):
         raise MessageDefinitionError(f"{cls.__name__}: found type_id={type_id!r}, need 1 to 2**32 - 1")
+    for row in layout.rows:
+        if row.shape == _REF and cls.__dict__.get(row.name) is not None:
+            raise MessageDefinitionError(f"{cls.__name__}.{row.name}: the default of an rk.Ref is None")
+    if is_state and layout.references:
+        raise MessageDefinitionError(
+            f"{cls.__name__}.{layout.references[0].name}: a state cannot keep an rk.Ref, which is good for the message "
+            f"that it came in; send the reference again, or forward it"
+        )
     number = fnv1a32(layout.signature) if type_id is None else type_id
     names = {row.name for row in layout.rows}
     body = {

@@ -12,11 +12,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core
+from .buffers import Buffer, BufferRef, register, release_all
 from .dead_letters import DeadLetters
+from .devices import NOT_THERE, CudaDevice, Device, open_cuda, short, try_cuda
 from .edges import Edge
-from .errors import BackendUnavailableError, ForkedProcessError, InvalidArgumentError, TopicError
+from .errors import (
+    BackendUnavailableError,
+    DeviceError,
+    ForkedProcessError,
+    InvalidArgumentError,
+    RuntimeClosedError,
+    TopicError,
+)
 from .kernels import Kernel, KernelState
-from .launching import Directory, check_watchdog, launch_options
+from .launching import Directory, check_device, check_watchdog, launch_options
 from .registry import Registry, encodable
 from .supervision import Supervisor
 from .topics import Subscription, TopicInfo
@@ -34,7 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("pyringkernel")
 log.addHandler(logging.NullHandler())
 
-_LATER = {"cuda": "CUDA", "metal": "Metal", "wgpu": "wgpu"}
 _UNSET: Any = object()
 
 
@@ -57,12 +65,15 @@ def _close_all() -> None:
 class Runtime:
     """Kernels on one backend, with one hybrid logical clock.
 
-    backend: "auto" or "cpu". node_id: 0 to 4095, in addresses and timestamps. max_drift: seconds that a remote timestamp
+    backend: "cpu"; "cuda": compiled handlers run on an NVIDIA GPU, all others on the CPU, in one runtime; "auto": CUDA
+    where it can be used. node_id: 0 to 4095, in addresses and timestamps. max_drift: seconds that a remote timestamp
     may be ahead. workers: threads that run handlers (default: one a CPU, at least 2); pin_workers: each on a CPU of its
     own. dead_letters: how many are kept. watchdog: seconds after which a handler that has not returned makes its kernel
     hung, unless launch() says otherwise (None: never). A context manager; ``close()`` is idempotent.
+    Of a GPU, device: its number. lease: seconds after which a kernel there makes room for other work and goes on (None:
+    never). sm_budget: how many multiprocessors kernels may take (None: all).
 
-    Raises BackendUnavailableError, InvalidArgumentError.
+    Raises BackendUnavailableError, NvrtcError, DeviceError, InvalidArgumentError.
     """
 
     def __init__(
@@ -75,6 +86,9 @@ class Runtime:
         pin_workers: bool = False,
         dead_letters: int = 1024,
         watchdog: float | None = None,
+        device: int = 0,
+        lease: float | None = 0.25,
+        sm_budget: int | None = None,
     ) -> None:
         if not 0 <= node_id < 4096:
             raise InvalidArgumentError(f"node_id: found {node_id}, need 0 to 4095")
@@ -85,36 +99,59 @@ class Runtime:
         if isinstance(dead_letters, bool) or not isinstance(dead_letters, int) or not 0 <= dead_letters < 2**32:
             raise InvalidArgumentError(f"dead_letters: found {dead_letters!r}, need how many to keep, from 0")
         check_watchdog(watchdog)
+        check_device(device, lease, sm_budget)
         self.skipped: dict[str, str] = {}
         self._watchdog = watchdog
-        self._core = _core.Runtime(
-            self._select(backend), node_id, max_drift, workers or 0, bool(pin_workers), dead_letters
-        )
+        self._cuda: CudaDevice | None = None
+        rest = (node_id, max_drift, workers or 0, bool(pin_workers), dead_letters)
+        self._core = self._open(backend, device, (*rest, device, lease or 0.0, sm_budget or 0))
         self._kernels: dict[str, Kernel] = {}
         self._handles: weakref.WeakValueDictionary[int, Kernel] = weakref.WeakValueDictionary()  # also of ended ones
         self._names = threading.RLock()  # who forgets an ended kernel must not forget the next one of its name
         self._directory = Directory()
+        self._buffers: set[int] = set()
         if not _living:
             atexit.unregister(_close_all)
             atexit.register(_close_all)
         _living.add(self)
 
-    def _select(self, backend: str) -> str:
+    def _open(self, backend: str, device: int, rest: tuple[Any, ...]) -> _core.Runtime:
         if backend == "cpu":
-            return backend
-        if backend == "auto":
-            self.skipped = {name: f"the {label} backend is not part of this release" for name, label in _LATER.items()}
-            return "cpu"
-        if backend in _LATER:
+            return _core.Runtime("cpu", *rest)
+        if backend == "cuda":
+            self._cuda = open_cuda(device)
+            return _core.Runtime("cuda", *rest)
+        if backend in NOT_THERE:
             raise BackendUnavailableError(
-                f"backend={backend!r}: the {_LATER[backend]} backend is not part of this release; use 'auto' or 'cpu'"
+                f"backend={backend!r}: the {NOT_THERE[backend]} backend is not part of this release; "
+                "use 'auto', 'cuda' or 'cpu'"
             )
-        raise InvalidArgumentError(f"backend: found {backend!r}, need 'auto' or 'cpu'")
+        if backend != "auto":
+            raise InvalidArgumentError(f"backend: found {backend!r}, need 'auto', 'cuda' or 'cpu'")
+        self.skipped = {name: f"the {label} backend is not part of this release" for name, label in NOT_THERE.items()}
+        return self._open_cuda_if_usable(device, rest) or _core.Runtime("cpu", *rest)
+
+    def _open_cuda_if_usable(self, device: int, rest: tuple[Any, ...]) -> _core.Runtime | None:
+        found = try_cuda(device)
+        try:
+            if isinstance(found, CudaDevice):
+                core = _core.Runtime("cuda", *rest)
+                self._cuda = found
+                return core
+        except (BackendUnavailableError, DeviceError) as error:
+            found = short(error)
+        self.skipped = {"cuda": found, **self.skipped}
+        return None
 
     @property
     def backend(self) -> str:
         """The backend taken; ``skipped`` says why the others were not."""
         return self._core.backend
+
+    @property
+    def device(self) -> Device | None:
+        """The GPU that it uses; None on the CPU."""
+        return None if self._cuda is None else self._cuda.facts
 
     @property
     def workers(self) -> int:
@@ -138,6 +175,25 @@ class Runtime:
     def tick(self) -> _core.HlcTimestamp:
         """Stamp an event of the host."""
         return self._core.tick()
+
+    def register(self, array: Any, *, writable: bool = True) -> Buffer:
+        """Let messages refer to an array instead of carrying it: a field of type ``rk.Ref`` takes the buffer.
+
+        array: of the host's memory, with the buffer protocol, ``__array_interface__`` or DLPack, or of a device's, with
+        ``__cuda_array_interface__``; C-contiguous. It is kept until the buffer is released, by itself or by close().
+        writable: whether handlers may write to it.
+
+        Raises UnsuitableBufferError, ResourceLimitError, RuntimeClosedError.
+        """
+        if self.closed:
+            raise RuntimeClosedError("register: this runtime was closed")
+        made = register(array, writable=writable)
+        self._buffers.add(made.key)
+        return made
+
+    def buffer(self, reference: BufferRef) -> Buffer | None:
+        """The buffer of this runtime that a message refers to; None when it was released, or is another runtime's."""
+        return reference.buffer if reference.key in self._buffers else None
 
     def launch(
         self,
@@ -175,10 +231,11 @@ class Runtime:
         one, a handler that raises more than `max_failures` times within `failure_window` seconds is failed.
         watchdog: seconds that a handler may take (None: any). dedup: message ids that each instance remembers.
         restore: a snapshot, or the path of one.
-        Of a compiled handler, engine: "llvm", "vm" (bytecode), or "auto" (LLVM if it is installed); compiled=False: run
-        it as Python, for a debugger, with the same results.
+        Of a compiled handler, engine: "cuda", "llvm", "vm" (bytecode), or "auto": CUDA in a runtime with a GPU, else LLVM
+        if it is installed; compiled=False: run it as Python, for a debugger, with the same results.
 
-        Raises HandlerSignatureError, KernelExistsError, UnknownKernelError (of a name in publishes_to), CapacityError,
+        On a GPU also UnsupportedOnTargetError, DeviceCompileError, InsufficientSmsError, DeviceError. Always raises
+        HandlerSignatureError, KernelExistsError, UnknownKernelError (of a name in publishes_to), CapacityError,
         RingMemoryError, InvalidArgumentError, SupervisorTerminatedError, CheckpointError, ClockSkewError,
         RuntimeClosedError, ForkedProcessError, OSError.
         """
@@ -203,6 +260,7 @@ class Runtime:
             compiled=compiled,
             engine=engine,
             autostart=autostart,
+            device=self._cuda,
         )
         if supervisor is not None and not isinstance(supervisor, Supervisor):
             raise InvalidArgumentError(f"supervisor: found {supervisor!r}, need one of Runtime.supervisor(), or None")
@@ -357,6 +415,7 @@ class Runtime:
         Handlers that do not return are logged, and their threads abandoned. After Ctrl-C it may be called again.
         """
         hung = self._core.close(timeout)
+        release_all(self._buffers)
         if hung:
             log.warning(
                 "close: the handlers of %s did not return; their threads are abandoned",

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .errors import MessageDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Protocol, TypeAlias
+    from collections.abc import Iterator, Sequence
+    from typing import Generic, Protocol, TypeAlias, TypeVar
 
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Buffer, Self
+
+    from .buffers import Buffer as RegisteredBuffer
+    from .buffers import BufferRef
 
     boolean: TypeAlias = bool
     i8: TypeAlias = int
@@ -69,6 +72,25 @@ if TYPE_CHECKING:
 
         def clear(self) -> None:
             """In compiled handlers only."""
+
+    _Element = TypeVar("_Element")
+
+    class Ref(BufferRef, Generic[_Element]):
+        """``rk.Ref[rk.f32]``: memory that is registered with ``Runtime.register()``; reads as a ``BufferRef``. Elements
+        are reached in compiled handlers only."""
+
+        def __get__(self, instance: object, owner: type[Any], /) -> Self: ...
+        def __set__(self, instance: object, value: RegisteredBuffer | BufferRef | None, /) -> None: ...
+        def __getitem__(self, index: int, /) -> _Element:
+            """In compiled handlers only."""
+            ...
+
+        def __setitem__(self, index: int, value: _Element, /) -> None:
+            """In compiled handlers only."""
+
+        def __iter__(self) -> Iterator[_Element]:
+            """In compiled handlers only."""
+            ...
 
     class Bytes(bytes):
         """``rk.Bytes[16]``: 16 bytes; shorter values are padded with zeros. Reads as ``bytes``."""
@@ -145,6 +167,26 @@ else:
     class _ShapeFactory(type):
         def __call__(cls, *_: object) -> NoReturn:
             raise MessageDefinitionError(f"rk.{cls.__name__} is an annotation: write rk.{cls.__name__}[...]")
+
+    class Reference:
+        """What ``rk.Ref[rk.f32]`` evaluates to."""
+
+        __slots__ = ("element",)
+        rk_shape = "Ref"
+
+        def __init__(self, element: Any) -> None:
+            if getattr(element, "rk_index", 0) == 0:  # no scalar, or a bool, whose bytes would have to be checked
+                raise MessageDefinitionError(f"rk.Ref: found {element!r}, need a number type, as in rk.Ref[rk.f32]")
+            self.element = element
+
+        def __repr__(self) -> str:
+            return f"rk.Ref[{self.element.__name__}]"
+
+    class Ref(metaclass=_ShapeFactory):
+        """``rk.Ref[rk.f32]``: memory that is registered with ``Runtime.register()``; reads as a ``BufferRef``."""
+
+        def __class_getitem__(cls, item: Any) -> Reference:
+            return Reference(item)
 
     class Array(metaclass=_ShapeFactory):
         """``rk.Array[rk.f32, 256]``: exactly 256 elements; reads as a NumPy array over the message's bytes."""

@@ -67,6 +67,20 @@ wrong_state: str = rk.Runtime().kernels  # E
 
 
 # Compiled handlers.
+@rk.message
+class Job:
+    values: rk.Ref[rk.f32]
+
+
+Job(values=[1.0])  # E
+Job(values=5)  # E
+Job()  # E
+job = Job(values=None)
+job.values = "x"  # E
+text: str = job.values.key  # E
+rk.Runtime().register([1], writable=True).size = "x"  # E
+
+
 @rk.state
 class Tally:
     seen: rk.u64
@@ -83,6 +97,8 @@ def compiled(ctx: rk.Context, state: Tally, msg: Scale) -> Scale:
     state.seen += "x"  # E
     msg.factor = mean(msg.factor)  # E
     msg.more.push(1.0)  # E
+    job.values[0] = "x"  # E
+    job.values["0"] = 1.0  # E
     msg.name["0"] = 1  # E
     ctx.atomic_add("seen", 1)  # E
     ctx.warp_reduce(msg.factor, "mean")  # E

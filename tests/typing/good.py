@@ -34,6 +34,12 @@ class Scale:
     many: rk.Array[Inner, 2]
 
 
+@rk.message
+class Job:
+    values: rk.Ref[rk.f32]
+    counts: rk.Ref[rk.u32]
+
+
 @rk.state
 class Tally:
     seen: rk.u64
@@ -137,6 +143,22 @@ def forwarding(ctx: rk.Context, msg: Tagged) -> None:
     ctx.send("audit", msg, priority=rk.Priority.HIGH, deadline=0.5)
 
 
+@rk.device
+def sum_of(values: rk.Ref[rk.f32]) -> rk.f32:
+    found: rk.f32 = 0.0
+    for value in values:
+        found += value
+    return found
+
+
+@rk.kernel
+def in_place(ctx: rk.Context, msg: Job) -> Job:
+    for i in range(min(len(msg.values), len(msg.counts))):
+        msg.values[i] += sum_of(msg.values) * 2.0
+        ctx.atomic_add(msg.counts[i], 1)
+    return Job(values=msg.values, counts=None)
+
+
 handler: rk.CompiledHandler[[rk.Context, Tally, Scale | Tagged], Scale | None] = compiled
 text_of: str = compiled.source("wgsl")
 named: str = forwarding.id
@@ -156,6 +178,16 @@ with rk.Runtime(backend="auto", node_id=1) as rt:
     stamp: rk.HlcTimestamp = rt.tick()
     later: bool = stamp < rt.now()
     print(scaler.__name__)
+
+    # References to registered memory.
+    buffer: rk.Buffer = rt.register(np.ones(3, np.float32), writable=True)
+    job = Job(values=buffer, counts=None)
+    job.values = buffer[1:2]
+    part: rk.BufferRef = job.values
+    whose: rk.Buffer | None = rt.buffer(job.values)
+    of_part: int = len(part) + part.key + job.values.count
+    with rt.register(bytearray(8)) as bytes_of:
+        over: bool = bytes_of.released or bytes_of.in_use
 
 # Rings and clocks.
 with rk.MpscRing(256, dtype=Scale, overflow="drop_oldest", lanes=4) as ring:

@@ -12,6 +12,7 @@ class Defaults:
     data: rk.Array[rk.f32, 2] = rk.field(default=(0.0, 1.0))
     more: rk.Vec[rk.f32, 2] = rk.field(default=[])
     z: rk.u32 = 4
+    ref: rk.Ref[rk.f32] = rk.field(default=None)
 
 
 defaults = Defaults(x=2)

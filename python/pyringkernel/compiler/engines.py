@@ -1,4 +1,4 @@
-"""The ways to run a program on the CPU: machine code by LLVM, bytecode, or Python under a debugger."""
+"""The ways to run a program: machine code by LLVM, bytecode, Python under a debugger, or machine code of a GPU."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..errors import InvalidArgumentError, UnsupportedError
+from ..errors import InvalidArgumentError, UnsupportedError, UnsupportedOnTargetError
 from . import ir
 from .verify import verify
 from .walk import expressions
 
 if TYPE_CHECKING:
     from ..compiled import CompiledHandler
+    from ..devices import CudaDevice
 
 log = logging.getLogger("pyringkernel")
 
-ENGINES = ("auto", "llvm", "vm", "python")
+ENGINES = ("auto", "cuda", "llvm", "vm", "python")
 LONGEST_RUN = 64  # messages a call, where each takes microseconds at most
 BRIEF_STEPS = 4096  # operations of a message that counts as brief: some ten microseconds as bytecode
 
@@ -41,11 +42,13 @@ def has_llvm() -> bool:
 
 
 def choose(name: str) -> str:
-    """The engine behind a name. Raises InvalidArgumentError, UnsupportedError."""
+    """The engine of the CPU behind a name. Raises InvalidArgumentError, UnsupportedError."""
     if name not in ENGINES:
         raise InvalidArgumentError(f"engine: found {name!r}, need one of {', '.join(ENGINES)}")
     if name == "auto":
         return "llvm" if has_llvm() else "vm"
+    if name == "cuda":
+        raise UnsupportedError("engine='cuda' needs a GPU: launch it in a Runtime(backend='cuda'), or take 'auto'")
     if name == "llvm" and not has_llvm():
         raise UnsupportedError("engine='llvm' needs llvmlite: pip install 'pyringkernel[jit]', or take 'auto' or 'vm'")
     return name
@@ -69,6 +72,36 @@ def make(handler: CompiledHandler[Any, Any], name: str) -> Engine:
     native = compile_native(program)
     log.debug("compiled %r in %.1f ms%s", program.name, native.compile_ms, ", cached" if native.from_cache else "")
     return Engine(name, tuple(native.entries), native)
+
+
+def make_for_cuda(handler: CompiledHandler[Any, Any], device: CudaDevice) -> Engine:
+    """Compiles for a GPU. Raises UnsupportedOnTargetError, DeviceCompileError, NvrtcError."""
+    from .cuda import compile_device
+
+    program = handler.program
+    try:
+        if "references" in program.features:  # nobody checks them there yet
+            raise UnsupportedOnTargetError(f"handler {program.name!r} cannot run on a GPU yet: it takes an rk.Ref")
+        _check_fits(program, device)
+        made = compile_device(program, device.compiler, device.core.compute_capability)
+    except UnsupportedOnTargetError as error:
+        raise UnsupportedOnTargetError(f"{error}; launch(..., engine='llvm') runs it on the CPU") from None
+    log.debug("compiled %r for %s in %.1f ms%s", program.name, made.arch, made.compile_ms, ", cached" * made.from_cache)
+    return Engine("cuda", keep=made)
+
+
+def _check_fits(program: ir.Program, device: CudaDevice) -> None:
+    from .cuda.text import MOST_SHARED
+
+    core = device.core
+    for what, needed, there in (
+        ("threads in a block (block_size)", program.block_size, core.max_threads_per_block),
+        ("bytes of shared memory in a block", program.shared_size, min(core.max_shared_per_block, MOST_SHARED)),
+    ):
+        if needed > there:
+            raise UnsupportedOnTargetError(
+                f"handler {program.name!r} cannot run on {device.facts}: it needs {needed} {what}, there are {there}"
+            )
 
 
 def source(program: ir.Program, target: str) -> str:
@@ -145,4 +178,20 @@ def launch_code(handler: CompiledHandler[Any, Any], engine: Engine) -> dict[str,
         "file": program.entries[0].function.file,
         "assertions": assertions_of(handler),
         "longest_run": LONGEST_RUN if is_brief(program) else 1,
+    }
+
+
+def device_code(handler: CompiledHandler[Any, Any], engine: Engine) -> dict[str, Any]:
+    """What the core's launch() is told of code for a GPU; sizes in bytes."""
+    program = handler.program
+    return {
+        "image": engine.keep.image,
+        "arch": engine.keep.arch,
+        "block_size": program.block_size,
+        "shared": 0,  # what the handler has is in the image
+        "message": max((e.size for e in program.entries if e.writes_message), default=0),
+        "targets": list(program.targets),
+        "topics": list(program.topics),
+        "file": program.entries[0].function.file,
+        "assertions": assertions_of(handler),
     }

@@ -21,10 +21,11 @@ NAMED_OPS = APPROXIMATE | {BinaryOp.FMOD}
 _WIDE = {Type.F16: "f16", Type.F64: "f64", Type.I64: "i64", Type.U64: "i64"}
 # Arithmetic only: such a value may be kept in a wider register, as a conversion, a load and a store do.
 _NARROW = {Type.I8: "i8", Type.U8: "i8", Type.I16: "i16", Type.U16: "i16"}
+_OF_ROOT = {Root.SHARED: "shared", Root.BUFFER: "references"}
 _LANE_QUERIES = (QueryName.WARP_ID, QueryName.LANE_ID)
 
 ALL_FEATURES = frozenset(
-    [*_WIDE.values(), *_NARROW.values(), "atomics", "atomics64", "warp", "shared", "sync_grid", "send"]
+    [*_WIDE.values(), *_NARROW.values(), "atomics", "atomics64", "warp", "shared", "sync_grid", "send", "references"]
     + [op.value for op in NAMED_OPS]
 )
 
@@ -32,6 +33,8 @@ ALL_FEATURES = frozenset(
 def features_of(program: Program) -> frozenset[str]:
     """Those that the program has. Program.features is this set, whatever the program says of itself."""
     found = {"shared"} if program.shared_size else set()
+    if any(entry.references for entry in program.entries):
+        found.add("references")
     for function in [*program.functions, *(entry.function for entry in program.entries)]:
         found.update(_of_function(function))
     return frozenset(found)
@@ -70,15 +73,14 @@ def _of_expression(node: Expr) -> Iterator[str]:
     elif isinstance(node, ir.Bitcast):
         yield from _of_arithmetic(node.type)
         yield from _of_arithmetic(node.operand.type)
-    elif isinstance(node, ir.Load) and node.place.root is Root.SHARED:
-        yield "shared"
+    elif isinstance(node, ir.Load) and node.place.root in _OF_ROOT:
+        yield _OF_ROOT[node.place.root]
     elif isinstance(node, ir.Query) and node.name in _LANE_QUERIES:
         yield "warp"
 
 
 def _of_statement(stmt: Stmt) -> Iterator[str]:
-    if any(place.root is Root.SHARED for place in places_of(stmt)):
-        yield "shared"
+    yield from (_OF_ROOT[place.root] for place in places_of(stmt) if place.root in _OF_ROOT)
     target = target_of(stmt)
     if target is not None:
         yield from _of_type(target.type)

@@ -107,7 +107,8 @@ class _Activation:
 
     def at(self, place: Place) -> tuple[Root, int]:
         """Root and address. The address does not wrap."""
-        return place.root, place.offset + sum(self.value(term.index) * term.stride for term in place.terms)
+        base = 0 if place.base is None else self.value(place.base)
+        return place.root, base + place.offset + sum(self.value(term.index) * term.stride for term in place.terms)
 
     def assign(self, target: Local | None, value: Any) -> None:
         if target is not None:

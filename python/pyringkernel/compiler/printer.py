@@ -66,6 +66,9 @@ def _program(program: Program) -> Iterator[str]:
         yield from _function(function, _signature(function))
     for entry in program.entries:
         yield ""
+        for one in entry.references:
+            access = "writes" if one.writes else "reads"
+            yield f"reference {one.name!r} + {one.offset}: {access} {one.type.text}"
         yield from _function(entry.function, _entry(entry))
 
 
@@ -119,7 +122,7 @@ def _constant(node: ir.Const) -> str:
 
 
 def _place(place: Place) -> str:
-    text = place.root.value
+    text = place.root.value if place.base is None else f"{place.root.value} {_name(place.base.name)}"
     if place.offset or not place.terms:
         text += f" + {place.offset}"
     for term in place.terms:

@@ -82,6 +82,8 @@ class Expressions:
     def address(self, place: Place) -> list[ast.expr]:
         """Root and address, as two arguments."""
         total: ast.expr = ast.Constant(place.offset)
+        if place.base is not None:
+            total = ast.BinOp(self.tree(place.base), ast.Add(), total)
         for term in place.terms:
             part = ast.BinOp(self.tree(term.index), ast.Mult(), ast.Constant(term.stride))
             total = ast.BinOp(total, ast.Add(), part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .features import features_of
+from .ir import Type
 from .verify_function import FunctionCheck, IrError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def verify(program: Program) -> None:
         check.run()
         if check.message_extent > entry.size:
             raise IrError(f"{path}: byte {check.message_extent} of the message, which has {entry.size}")
+        for one in entry.references:
+            if one.offset % 8 or not 0 <= one.offset <= entry.size - 16 or one.type is Type.BOOL:
+                raise IrError(f"{path}: a reference to {one.type!r} at byte {one.offset} of {entry.size}")
         if check.writes_message and not entry.writes_message:
             raise IrError(f"{path}: writes the message, which is read-only")
     _check_features(program)

@@ -36,12 +36,14 @@ class FunctionCheck:
         self.message_extent = 0
         self.writes_message = False
         self.loops = 0
+        self._otherwise: set[str] | None = None
         self.sizes = {
             Root.STATE: program.state_size,
             Root.MESSAGE: max(entry.size for entry in program.entries),
             Root.HEADER: _HEADER_SIZE,
             Root.FRAME: program.frame_size,
             Root.SHARED: program.shared_size,
+            Root.BUFFER: 1 << 64,
         }
 
     def run(self) -> None:
@@ -216,7 +218,7 @@ class FunctionCheck:
     def atomic(self, stmt: ir.Atomic) -> None:
         if stmt.type not in _ATOMIC_TYPES:
             self.error(f"atomics are not of {stmt.type!r}")
-        if stmt.place.root not in (Root.STATE, Root.SHARED):
+        if stmt.place.root not in (Root.STATE, Root.SHARED, Root.BUFFER):
             self.error(f"atomics are not on {stmt.place.root.value}")
         self.place(stmt.place, stmt.type.size, stmt.type.size, "place", writes=True)
         self.typed(stmt.value, stmt.type, "value")
@@ -266,6 +268,7 @@ class FunctionCheck:
     def place(self, place: Place, size: int, align: int, name: str, *, writes: bool = False) -> None:
         """The constant part is inside, and aligned as all strides are but for 1, which is a reference's."""
         self.path.append(name)
+        self.base(place, name)
         end = place.offset + size
         if size < 0 or place.offset < 0 or end > self.sizes[place.root]:
             self.error(f"bytes {place.offset} to {end} of {place.root.value}, which has {self.sizes[place.root]}")
@@ -281,6 +284,38 @@ class FunctionCheck:
         if writes and place.root is Root.HEADER:
             self.error("the header is read-only")
         self.path.pop()
+
+    def base(self, place: Place, name: str) -> None:
+        """What leads into a buffer came from a reference, and nowhere else."""
+        if (place.base is None) is (place.root is Root.BUFFER):
+            self.error("places in buffers have a base, and no others")
+        if place.base is None:
+            return
+        self.typed(place.base, Type.U64, "base")
+        if name != "place":
+            self.error("only scalars are accessed in buffers")
+        parameters = {local.name for local in self.function.parameters}
+        if place.base.name in parameters | self.otherwise_assigned():
+            self.error(f"the base {place.base.name!r} gets something else than the address of a reference")
+
+    def otherwise_assigned(self) -> set[str]:
+        """The locals that get something else than what is loaded from the message or the frame."""
+        if self._otherwise is None:
+            self._otherwise = {
+                target.name
+                for stmt in statements(self.function.body)
+                if (target := target_of(stmt)) is not None and not _loads_address(stmt)
+            }
+        return self._otherwise
+
+
+def _loads_address(stmt: Stmt) -> bool:
+    if not isinstance(stmt, ir.SetLocal):
+        return False
+    value = stmt.value
+    if isinstance(value, ir.Const):
+        return value.value == 0
+    return isinstance(value, ir.Load) and value.place.root in (Root.MESSAGE, Root.FRAME)
 
 
 def _is_failed(node: Expr) -> bool:

@@ -57,10 +57,15 @@ def values_of(stmt: Stmt) -> list[Expr]:
     return [value for value in found if value is not None]
 
 
+def _in_place(place: Place) -> list[Expr]:
+    found: list[Expr] = [] if place.base is None else [place.base]
+    return found + [term.index for term in place.terms]
+
+
 def operands_of(node: Expr) -> list[Expr]:
     """The expressions right below this one."""
     if isinstance(node, ir.Load):
-        return [term.index for term in node.place.terms]
+        return _in_place(node.place)
     return [getattr(node, name) for name in _OPERANDS.get(type(node), ())]
 
 
@@ -92,7 +97,7 @@ def statements(body: Body) -> Iterator[Stmt]:
 
 def expressions(stmt: Stmt) -> Iterator[Expr]:
     """All in the statement, those in places too, but for those of inner statements."""
-    waiting = values_of(stmt) + [term.index for place in places_of(stmt) for term in place.terms]
+    waiting = values_of(stmt) + [node for place in places_of(stmt) for node in _in_place(place)]
     while waiting:
         node = waiting.pop()
         yield node

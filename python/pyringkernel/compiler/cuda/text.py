@@ -1,0 +1,76 @@
+"""What NVRTC is given for a handler: one text, the headers that it includes, and options."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..._paths import device_roots
+from ...errors import UnsupportedError
+from ..emit.targets import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..ir import Program
+
+RESIDENT = "kernels/cuda/resident.cuh"  # the loop that takes messages and calls rk_dispatch()
+
+# The meaning of the language: each operation is rounded for itself; never with --use_fast_math.
+OPTIONS = ("--std=c++17", "-default-device", "-fmad=false")
+
+# Of a handler: a block has 48 KiB that are known when it is compiled, and the resident kernel keeps its own there.
+MOST_SHARED = 47 * 1024
+
+# What a handler is told of itself: block 0 is the router, and each other one an instance.
+_WHERE = """#define RK_BLOCK_DIM {0}u
+#define RK_BLOCK_ID(call) (call)->instance_id
+#define RK_GRID_DIM(call) (gridDim.x - 1u)
+"""
+
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
+
+
+def device_text(program: Program, *, lines: bool = True) -> str:
+    """The prelude, the handlers and the resident kernel. Raises UnsupportedOnTargetError."""
+    text = emit(program, "cuda", lines=lines)
+    return f'{_WHERE.format(program.block_size)}{text}\n#line 1 "resident"\n#include "{RESIDENT}"\n'
+
+
+@functools.cache
+def device_headers() -> dict[str, str]:
+    """All that RESIDENT includes, itself too, by the names that #include gives. Raises UnsupportedError."""
+    return headers_of([RESIDENT], device_roots())
+
+
+def headers_of(names: Sequence[str], roots: Sequence[Path]) -> dict[str, str]:
+    """These headers and what they include, from the roots or from the folder of who includes them."""
+    found: dict[str, tuple[Path, str]] = {}
+    waiting = [(name, Path()) for name in names]
+    while waiting:
+        name, includer = waiting.pop()
+        path = _place_of(name, includer, roots)
+        if name in found:
+            if found[name][0] != path:
+                raise UnsupportedError(f"{path} and {found[name][0]} are both included as {name!r}: rename one")
+            continue
+        text = path.read_text(encoding="utf-8")
+        found[name] = (path, text)
+        waiting += [(other, path.parent) for other in included_by(text)]
+    return {name: text for name, (_, text) in sorted(found.items())}
+
+
+def included_by(text: str) -> Iterator[str]:
+    """Names in quotes; those in angle brackets are the compiler's own."""
+    return (match[1] for match in _INCLUDE.finditer(text))
+
+
+def _place_of(name: str, includer: Path, roots: Sequence[Path]) -> Path:
+    folders = ([includer] if includer != Path() else []) + list(roots)
+    for folder in folders:
+        if (folder / name).is_file():
+            return (folder / name).resolve()
+    looked = ", ".join(str(folder) for folder in folders)
+    raise UnsupportedError(f"found no {name} in {looked}: install pyringkernel again")
