@@ -253,9 +253,9 @@ def build(quick: bool) -> list[Candidate]:
 def extra() -> list[dict[str, Any]]:
     """Milliseconds for the handler above: translation, machine code, and the same from the cache."""
     from pyringkernel.compiler.bytecode import encode
+    from pyringkernel.compiler.cache import CompileCache
     from pyringkernel.compiler.frontend import translate
     from pyringkernel.compiler.llvm import compile_native
-    from pyringkernel.compiler.llvm.cache import CompileCache
 
     function = inspect.unwrap(tally)
     program = translate(function, name="tally", publishes_to=["next"])
