@@ -142,7 +142,7 @@ def test_all_engines_run_one_handler_side_by_side(rt: rk.Runtime) -> None:
 
 
 def test_engines_that_cannot_be_are_refused(rt: rk.Runtime) -> None:
-    with pytest.raises(rk.InvalidArgumentError, match=r"engine: found 'turbo', need one of auto, llvm, vm"):
+    with pytest.raises(rk.InvalidArgumentError, match=r"engine: found 'turbo', need one of auto, .*llvm, vm"):
         rt.launch(tally, engine="turbo")
     with pytest.raises(rk.InvalidArgumentError, match=r"engine: found 'vm' with compiled=False"):
         rt.launch(tally, engine="vm", compiled=False)

@@ -2,6 +2,7 @@
 //
 // An input is tried as it is, and as operations: a byte each for what to do and with what, taken modulo what there is,
 // so that most of them are accepted.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -63,6 +64,11 @@ void run(const rk::VmProgram& program, Watchdog& watchdog) {
     world.call.frame = frame.get();
     world.call.shared = shared.get();
     world.call.message = message.get();
+    const auto far = memory(24);  // what messages refer to; the state begins with its address
+    const rk_range range = {reinterpret_cast<std::uintptr_t>(far.get()), 24};
+    world.call.ranges = &range;
+    world.call.range_count = 1;
+    std::memcpy(state.get(), &range.begin, std::min<std::size_t>(program.state_size(), sizeof(range.begin)));
     watchdog.start(&world.cancel);
     const std::uint32_t handled = rk::vm_run(&program.entries()[entry], &world.call, slots.get(), slot_bytes, 2);
     watchdog.stop();

@@ -32,7 +32,7 @@ def test_doctor_names_versions_and_every_backend() -> None:
     lines = found.stdout[found.stdout.index("backends\n") :].splitlines()[1:]
     with rk.Runtime() as rt:
         told = {line.split()[0]: line for line in lines}
-        assert set(told) == {rt.backend, *rt.skipped}
+        assert set(told) == {"cpu", rt.backend, *rt.skipped}
         assert " available;" in told[rt.backend]
         for name, reason in rt.skipped.items():
             assert f"not available: {reason}" in told[name]
