@@ -56,13 +56,7 @@ CUDA_GAPS = (
         "a window of messages is aboard: order holds within it",
     ),
     ("test_compiled_context", "test_what_a_handler_is_told_of_itself", "the grid of a device has other sizes"),
-    ("test_compiled_context", "test_a_stamp_too_far_ahead", "open: the count of errors comes late"),
-    ("test_checkpoints", "", "open: restoring hangs in places"),
-    ("test_compiled_stopping", "", "open: not all of it was run"),
-    ("test_concurrency", "", "open: not all of it was run"),
-    ("test_hanging", "", "open: not all of it was run"),
     ("test_references", "", "buffers are not checked on the device yet, so such handlers are refused"),
-    ("test_scheduler", "", "open: not all of it was run"),
 )
 
 

@@ -132,7 +132,10 @@ Checkpoint Kernel::snapshot(std::uint64_t deadline_ns, const Poll& poll) {
     resident_->for_each_aboard(i, add);
     records_[i].inbox.for_each(add);
   }
-  if (was_active && !ended()) request(1, kTerminateNo);
+  if (was_active && !ended()) {
+    request(1, kTerminateNo);
+    await_obeyed(deadline_ns, poll);  // so that it gets somewhere between two snapshots
+  }
   return made;
 }
 

@@ -14,17 +14,6 @@ namespace {
 constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 constexpr int kMostRecords = 256;  // of one turn; then it is the messages' turn again
 
-HistogramCopy histogram_in(const u64* words) {
-  HistogramCopy copy;
-  static_assert(HistogramCopy::kBuckets == kLatencyBuckets);
-  for (std::size_t i = 0; i < kLatencyBuckets; ++i) copy.counts[i] = load_relaxed(words[i]);  // S1
-  copy.count = load_relaxed(words[kLatencyBuckets]);                                          // S1
-  copy.sum = load_relaxed(words[kLatencyBuckets + 1]);                                        // S1
-  copy.min = load_relaxed(words[kLatencyBuckets + 2]);                                        // S1
-  copy.max = load_relaxed(words[kLatencyBuckets + 3]);                                        // S1
-  return copy;
-}
-
 }  // namespace
 
 Bridge::Bridge(ResidentSpec spec, const DeviceCode& code, const GridLines& lines, GridKeeper& keeper, WaitGraph& graph)
@@ -60,6 +49,10 @@ void Bridge::hold(bool on) {
 
 bool Bridge::rests() const {
   return over() || rested_.load_acquire() == asked_.load_acquire();  // E1 C1
+}
+
+bool Bridge::obeyed() const {
+  return over() || obeyed_.load_acquire() == asked_.load_acquire();  // E1 C1
 }
 
 bool Bridge::join(std::uint64_t deadline_ns) {
@@ -204,6 +197,7 @@ bool Bridge::work() {
   for (Peer& peer : peers_) {
     if (!peer.over() && (now_answered || peer.busy())) peer.look();
   }
+  if (refreshed_.load_relaxed() != seen_refresh_) load_latencies(false);  // E1 own
   any |= flush_controls() && read_up();
   for (Peer& peer : peers_) any |= peer.serve();
   if (now_answered && up_empty_) answered_ = true;
@@ -239,10 +233,11 @@ bool Bridge::read_up() {
 
 void Bridge::settle() {
   const bool all = answered_ && controls_.empty();
+  if (all) obeyed_.store_release(seen_asked_);                                    // E1
   if (all && (flags_ & kCommandActive) == 0) rested_.store_release(seen_asked_);  // E1
   if (all && refreshed_.load_relaxed() != seen_refresh_) {                        // E1 own
-    load_latencies();
-    refreshed_.store_release(seen_refresh_);  // E1
+    if (keeper_.away()) load_latencies(true);                                     // it has left them as they are
+    refreshed_.store_release(seen_refresh_);                                      // E1
   }
   const bool busy = std::any_of(peers_.begin(), peers_.end(), [](const Peer& one) { return one.busy(); });
   quiet_.store_relaxed(all && !busy && up_empty_ && down_.drained() ? 1 : 0);  // S
@@ -259,16 +254,14 @@ void Bridge::note_heartbeat() {
   store_relaxed(control.heartbeat, load_relaxed(control.heartbeat) + 1);  // S
 }
 
-void Bridge::load_latencies() {
+// Of each instance that has answered: one that has not, because its handler still runs, keeps nobody waiting.
+void Bridge::load_latencies(bool all) {
   std::size_t at = 0;
-  for (InstanceRecord& record : *spec_.instances) {
+  for (Peer& peer : peers_) {
     const u64* words = lines_.latencies + at++ * 2 * kLatencyWords;
-    if (load_relaxed(words[kLatencyBuckets]) == 0) continue;  // S1 nothing was handled
-    if (record.latencies.load_relaxed() == nullptr) record.latencies.store_release(new InstanceLatencies);  // S
-    InstanceLatencies& latencies = *record.latencies.load_relaxed();                                        // S own
-    latencies.handler.load(histogram_in(words));
-    latencies.queueing.load(histogram_in(words + kLatencyWords));
-    record.handled.store_relaxed(load_relaxed(words[kLatencyBuckets]));  // S each of them has a latency
+    if (!all && !peer.loads_for(epoch_)) continue;
+    peer.look();
+    peer.load_latencies(words);
   }
 }
 
@@ -324,8 +317,7 @@ void Bridge::give_up(const std::string& why) {
 
 // Whoever joined may end the process: nothing of the kernel is touched afterwards.
 void Bridge::conclude() {
-  for (Peer& peer : peers_) peer.look();
-  load_latencies();
+  load_latencies(true);
   spec_.handler->ends();
   store_release(spec_.control->state, u32{failed_ ? kDeviceFailed : kDeviceTerminated});  // K2
   store_release(spec_.control->has_terminated, u32{1});                                   // K2

@@ -15,7 +15,7 @@
 //   S   counters
 //
 // Protection: spec_ to units: constant after init; keep_alive_: the turn. Notes (asked_, held_, refresh_asked_): atomic
-// (C1). over_, rested_, refreshed_: atomic (E1). Everything else: the turn.
+// (C1). over_, obeyed_, rested_, refreshed_: atomic (E1). Everything else: the turn.
 #pragma once
 
 #include <array>
@@ -52,7 +52,8 @@ class Bridge final : public PortHelper {
   // -- any thread, with any lock
   void notify();  // the control block has changed
   void hold(bool on);
-  bool rests() const;  // what was asked for last is the case, and no handler runs
+  bool obeyed() const;  // what was asked for last, every instance has heard
+  bool rests() const;   // what was asked for last is the case, and no handler runs
   void resume(std::uint32_t instance) { peers_[instance].restart(); }
   bool stop(std::uint32_t instance, std::uint64_t message_id) { return peers_[instance].stop(message_id); }
   bool over() const { return over_.load_acquire() != 0; }  // E1
@@ -114,7 +115,7 @@ class Bridge final : public PortHelper {
   bool flush_controls();
   void settle();
   void note_heartbeat();
-  void load_latencies();
+  void load_latencies(bool all);
   void give_up(const std::string& why);
   void conclude();
 
@@ -135,6 +136,7 @@ class Bridge final : public PortHelper {
   HostAtomics::Atomic<std::uint64_t> refresh_asked_{0};  // C1
   HostAtomics::Atomic<std::uint32_t> held_{0};           // C1
   HostAtomics::Atomic<std::uint64_t> rested_{0};         // E1 newest request that was for a rest and is obeyed
+  HostAtomics::Atomic<std::uint64_t> obeyed_{0};         // E1 newest request that all instances have heard
   HostAtomics::Atomic<std::uint64_t> refreshed_{0};      // E1
   HostAtomics::Atomic<std::uint32_t> over_{0};           // E1
   HostAtomics::Atomic<std::uint32_t> quiet_{0};          // S

@@ -176,8 +176,10 @@ std::string GridResident::placement() const {
          std::to_string(grid_->memory().lines().shape.instances) + " blocks and a router";
 }
 
+// Also that it is active: a kernel that is paused again and again would come to nothing if nobody waited until it is.
 bool GridResident::obeyed() const {
-  return load_relaxed(control_.is_active) != 0 || grid_->bridge().rests();  // K1 the host's own word
+  const bool active = load_relaxed(control_.is_active) != 0;  // K1 the host's own word
+  return active ? grid_->bridge().obeyed() : grid_->bridge().rests();
 }
 
 Resident::StatePlace GridResident::state_place(std::uint32_t instance) const {

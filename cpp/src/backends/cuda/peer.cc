@@ -20,6 +20,17 @@ u32 taken_of(const InstanceStatus& status, std::uint32_t priority) {
   return load_acquire(*words[priority]);  // S1 slots up to here are free, and their handlers counted
 }
 
+HistogramCopy histogram_in(const u64* words) {
+  HistogramCopy copy;
+  static_assert(HistogramCopy::kBuckets == kLatencyBuckets);
+  for (std::size_t i = 0; i < kLatencyBuckets; ++i) copy.counts[i] = load_relaxed(words[i]);  // S1
+  copy.count = load_relaxed(words[kLatencyBuckets]);                                          // S1
+  copy.sum = load_relaxed(words[kLatencyBuckets + 1]);                                        // S1
+  copy.min = load_relaxed(words[kLatencyBuckets + 2]);                                        // S1
+  copy.max = load_relaxed(words[kLatencyBuckets + 3]);                                        // S1
+  return copy;
+}
+
 }  // namespace
 
 // -- what is aboard ---------------------------------------------------------------------------------------------------
@@ -170,6 +181,22 @@ void Peer::look() {
   mirror_busy();
 }
 
+bool Peer::loads_for(std::uint64_t epoch) {
+  if (over_ || loaded_epoch_ >= epoch || answered_epoch() < epoch) return false;
+  loaded_epoch_ = epoch;
+  return true;
+}
+
+// How many were handled comes with their latencies, so that the two agree.
+void Peer::load_latencies(const u64* words) {
+  if (load_relaxed(words[kLatencyBuckets]) == 0) return;                                                    // S1
+  if (record_.latencies.load_relaxed() == nullptr) record_.latencies.store_release(new InstanceLatencies);  // S
+  InstanceLatencies& latencies = *record_.latencies.load_relaxed();                                         // S own
+  latencies.handler.load(histogram_in(words));
+  latencies.queueing.load(histogram_in(words + kLatencyWords));
+  record_.handled.store_relaxed(load_relaxed(words[kLatencyBuckets]));  // S
+}
+
 // Half of a look at one message and half at the next would name a message that has run for longer than it has.
 void Peer::mirror_busy() {
   const InstanceStatus& status = bridge_.status(self_.instance());
@@ -294,6 +321,7 @@ void Peer::end() {
       }
     } while (record_.inbox.has_ready());
   }
+  for (AboardRing& ring : rings_) ring.clear();
   aboard_ = 0;
   record_.aboard.store_relaxed(0);      // S
   record_.busy_since.store_relaxed(0);  // S

@@ -39,7 +39,10 @@ class AboardRing {
  public:
   void push(std::uint32_t window, std::uint32_t stride, const MessageHeader& header, const std::byte* payload);
   // Those before `taken` are over.
-  void drop_until(std::uint32_t taken) { first_ = taken; }
+  void drop_until(std::uint32_t taken) {
+    if (taken - first_ <= count()) first_ = taken;
+  }
+  void clear() { first_ = sent_; }
   std::uint32_t sent() const { return sent_; }
   std::uint32_t count() const { return sent_ - first_; }
   void for_each(const MessageUse& use) const;
@@ -67,11 +70,17 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   bool send_down(bool may_refuse);
   void look();
   std::uint64_t handled() const { return handled_; }  // at its status
+  void load_latencies(const u64* words);              // as they are now
+  bool loads_for(std::uint64_t epoch);                // once for each epoch, when it has answered
   void publish() { sender_.publish(); }
   void end();
   void give_up(const std::string& why);  // what it has on the device is lost
   bool over() const { return over_; }
-  bool busy() const { return aboard_ != 0 || backlog_ || waits_ || sender_.waiting() || held_; }
+  // There may be news of it: its status has to be looked at.
+  bool busy() const {
+    return aboard_ != 0 || backlog_ || waits_ || sender_.waiting() || held_ ||
+           record_.busy_since.load_relaxed() != 0;  // S
+  }
   std::uint64_t answered_epoch() const;
   void for_each_aboard(const MessageUse& use) const;
 
@@ -120,6 +129,7 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   std::string lost_;  // why what it has on the device does not come back
   std::uint32_t aboard_ = 0;
   std::uint64_t handled_ = 0;
+  std::uint64_t loaded_epoch_ = 0;
   std::uint32_t last_error_ = 0;
 
   HostAtomics::Atomic<std::uint32_t> ready_{0};    // P1

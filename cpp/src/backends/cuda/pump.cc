@@ -11,22 +11,17 @@ constexpr std::uint64_t kFirstNapNs = 20'000, kLongestNapNs = 1'000'000;
 
 }  // namespace
 
-Pump::Pump() : state_(std::make_shared<State>()) {
-  thread_ = std::thread([state = state_] { run(*state); });
-}
-
 // What a grid kept may have been the last that kept us.
 Pump::~Pump() {
   std::vector<std::shared_ptr<Pumped>> dropped;
   {
     const std::lock_guard lock(state_->mutex);
-    state_->stopping = true;
     dropped.swap(state_->grids);
   }
   wake();
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();
-  } else {
+  } else if (thread_.joinable()) {
     thread_.join();
   }
 }
@@ -35,6 +30,10 @@ void Pump::add(std::shared_ptr<Pumped> grid) {
   {
     const std::lock_guard lock(state_->mutex);
     state_->grids.push_back(std::move(grid));
+    if (!std::exchange(state_->running, true)) {
+      if (thread_.joinable()) thread_.join();  // it has left its loop
+      thread_ = std::thread([state = state_] { run(*state); });
+    }
   }
   wake();
 }
@@ -50,11 +49,16 @@ std::vector<std::shared_ptr<Pumped>> Pump::grids() const {
   return state_->grids;
 }
 
-Pumped::Need Pump::look_at_all(State& state, bool* stopping) {
+bool Pump::ends(State& state) {
+  const std::lock_guard lock(state.mutex);
+  if (state.grids.empty()) state.running = false;
+  return !state.running;
+}
+
+Pumped::Need Pump::look_at_all(State& state) {
   std::vector<std::shared_ptr<Pumped>> now;
   {
     const std::lock_guard lock(state.mutex);
-    *stopping = state.stopping;
     now = state.grids;
   }
   Pumped::Need need = Pumped::Need::kNothing;
@@ -72,9 +76,9 @@ Pumped::Need Pump::look_at_all(State& state, bool* stopping) {
 
 void Pump::run(State& state) {
   std::uint64_t last = HostAtomics::monotonic_ns(), nap = kFirstNapNs;
-  for (bool stopping = false; !stopping;) {
+  while (!ends(state)) {
     const bool woken = state.woken.exchange_acquire(0) != 0;  // W1
-    const Pumped::Need need = look_at_all(state, &stopping);
+    const Pumped::Need need = look_at_all(state);
     const std::uint64_t now = HostAtomics::monotonic_ns();
     if (need == Pumped::Need::kNow || woken) {
       last = now;

@@ -1,10 +1,10 @@
 // The thread that looks after the grids of one device: it spins while something happens, naps when nothing does, and
-// sleeps while no grid needs it.
+// sleeps while no grid needs it. There is none while there are no grids.
 //
 // Edges
 //   W1  wake -> look   what was done before it; and those of parking.h
 //
-// Protection: grids_, stopping_: mutex_. woken_: atomic (W1).
+// Protection: grids, running, and thread_ by who adds: mutex. woken: atomic (W1).
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class Pumped {
 
 class Pump {
  public:
-  Pump();
+  Pump() : state_(std::make_shared<State>()) {}
   ~Pump();  // waits for the thread, unless it is the caller
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
@@ -44,13 +44,14 @@ class Pump {
   struct State {
     mutable std::mutex mutex;
     std::vector<std::shared_ptr<Pumped>> grids;
-    bool stopping = false;
+    bool running = false;                         // a thread is there, and looks at grids
     HostAtomics::Atomic<std::uint32_t> woken{0};  // W1
     Parking<HostAtomics> parking;
   };
 
   static void run(State& state);
-  static Pumped::Need look_at_all(State& state, bool* stopping);
+  static Pumped::Need look_at_all(State& state);
+  static bool ends(State& state);
 
   const std::shared_ptr<State> state_;  // the thread's too
   std::thread thread_;
