@@ -206,10 +206,10 @@ def test_two_compiled_kernels_run_at_the_same_time(backend: str, machine: Any, u
     """Each waits in a loop for what the other one sends."""
     with rk.Runtime(backend=backend, workers=2) as rt:
         loops = [rt.launch(busy, name=f"busy{n}", **machine) for n in range(2)]
+        third = rt.launch(tally, **machine)  # before they run: a GPU loads no code beside a handler
         for kernel in loops:
             kernel.send(Number())
         until(lambda: all(kernel.busy for kernel in loops))
-        third = rt.launch(tally, **machine)
         assert third.call(Number(3), timeout=W) == Number(3)  # more of them than workers
         assert all(kernel.busy for kernel in loops)
         for kernel in loops:

@@ -27,6 +27,10 @@ import linecache
 class Number:
     value: rk.u32
 
+@rk.message
+class Block:
+    words: rk.Array[rk.u32, 250_000]
+
 @rk.state
 class Sum:
     value: rk.u64
@@ -47,6 +51,12 @@ def wide(ctx: rk.Context, msg: Number) -> Number:
     ctx.atomic_add(sums[0], 1)
     ctx.sync_threads()
     return Number(value=sums[0] * msg.value)
+
+@rk.kernel
+def turned(ctx: rk.Context, msg: Block) -> Block:
+    for i in range(250_000):
+        msg.words[i] += rk.u32(i)
+    return msg
 """
 linecache.cache["handlers.py"] = (len(TEXT), None, TEXT.splitlines(True), "handlers.py")
 exec(compile(TEXT, "handlers.py", "exec"), globals())
@@ -143,6 +153,23 @@ def test_more_instances_than_fit_are_refused_and_the_rest_runs_on(run: Callable[
             print(first.call(Number(value=1), timeout=30.0).value, [one.name for one in rt.kernels.values()])
     """)
     assert out == ["refused True", "1 ['first']"]
+
+
+def test_large_messages_go_and_huge_ones_are_refused(run: Callable[[str], list[str]]) -> None:
+    out = run("""
+        with rk.Runtime(backend="cuda") as rt:
+            kernel = rt.launch(turned)
+            for start in range(20):
+                words = kernel.call(Block(words=[start] * 250_000), timeout=60.0).words
+                assert list(words) == list(range(start, start + 250_000))
+            print("1 MB")
+            try:
+                rt.launch(add, max_message_size=(16 << 20) + 1)
+            except rk.UnsupportedOnTargetError as error:
+                print("16 MiB" in str(error), "engine='llvm'" in str(error))
+            print(rt.launch(add, name="cpu", max_message_size=(16 << 20) + 1, engine="llvm").backend)
+    """)
+    assert out == ["1 MB", "True True", "cpu"]
 
 
 def test_leases_come_and_go_beneath_a_kernel(run: Callable[[str], list[str]]) -> None:

@@ -31,9 +31,7 @@ RK_API Result cuStreamCreateWithPriority(void** stream, unsigned, int) {
 }
 RK_API Result cuStreamDestroy_v2(void* handle) {
   RK_ENTER(cuStreamDestroy_v2, kContext);
-  const auto stream = rk::streams().take(handle);
-  if (stream == nullptr) return rk::kInvalidHandle;
-  stream->close();
+  if (rk::streams().take(handle) == nullptr) return rk::kInvalidHandle;
   world().count("streams", -1);
   return rk::kOk;
 }

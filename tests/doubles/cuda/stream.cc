@@ -2,52 +2,42 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 namespace rk_double {
 
-std::shared_ptr<Stream> Stream::make(Device& device) {
-  std::shared_ptr<Stream> made(new Stream(device));
-  std::thread([made] { made->serve(); }).detach();  // destroying a stream waits for nothing
-  return made;
-}
+std::shared_ptr<Stream> Stream::make(Device& device) { return std::shared_ptr<Stream>(new Stream(device)); }
 
+// The thread keeps the stream, so that what is in one that is destroyed is still done, and nobody waits for it.
 void Stream::push(std::function<void()> work) {
   const std::lock_guard lock(mutex_);
   queue_.push_back(std::move(work));
-  changed_.notify_all();
+  if (std::exchange(served_, true)) return;
+  std::thread([self = shared_from_this()] { self->serve(); }).detach();
 }
 
 bool Stream::idle() {
   const std::lock_guard lock(mutex_);
-  return queue_.empty() && !busy_;
+  return !served_;
 }
 
 void Stream::wait() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return queue_.empty() && !busy_; });
-}
-
-void Stream::close() {
-  const std::lock_guard lock(mutex_);
-  over_ = true;
-  changed_.notify_all();
+  idle_.wait(lock, [&] { return !served_; });
 }
 
 void Stream::serve() {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [&] { return over_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+  while (!queue_.empty()) {
     std::function<void()> work = std::move(queue_.front());
     queue_.pop_front();
-    busy_ = true;
     lock.unlock();
     if (!device.dead()) work();
     work = nullptr;  // what it held is given back before the stream is idle
     lock.lock();
-    busy_ = false;
-    changed_.notify_all();
   }
+  served_ = false;
+  idle_.notify_all();
 }
 
 std::shared_ptr<Event> make_event() {

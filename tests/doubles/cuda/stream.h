@@ -1,4 +1,4 @@
-// Work in order, on a thread of its own; and events, which are marks in it.
+// Work in order, on a thread that is there while there is work; and events, which are marks in it.
 //
 // Protection: Stream, Event: their mutexes. Streams, Events (the tables of handles): theirs.
 #pragma once
@@ -15,13 +15,12 @@
 
 namespace rk_double {
 
-class Stream {
+class Stream : public std::enable_shared_from_this<Stream> {
  public:
   static std::shared_ptr<Stream> make(Device& device);
   void push(std::function<void()> work);
   bool idle();
   void wait();
-  void close();  // what is in it is still done
 
   Device& device;
 
@@ -30,9 +29,9 @@ class Stream {
   void serve();
 
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable idle_;
   std::deque<std::function<void()>> queue_;
-  bool busy_ = false, over_ = false;
+  bool served_ = false;  // a thread is in serve()
 };
 
 class Event {

@@ -7,6 +7,7 @@
 
 #include "../instance_failure.h"
 #include "ringkernel/runtime/control.h"
+#include "ringkernel/runtime/error.h"
 #include "ringkernel/runtime/lane.h"
 
 namespace rk::cuda {
@@ -16,6 +17,7 @@ constexpr std::uint32_t kLine = 128;
 constexpr std::uint32_t kMostWindow = 64;                    // messages of one priority aboard an instance
 constexpr std::size_t kInboxBytes = std::size_t{256} << 10;  // of one priority; large messages have fewer slots
 constexpr std::uint32_t kLeastWindow = 4, kLeastSlots = 256;
+constexpr std::uint32_t kLargestPayload = 16u << 20;  // both rings hold two of the largest, in pinned memory
 
 std::uint32_t round_up_to(std::size_t bytes, std::size_t multiple) {
   return static_cast<std::uint32_t>((bytes + multiple - 1) / multiple * multiple);
@@ -25,9 +27,18 @@ std::uint32_t slots_for(std::uint32_t most_of_one, std::uint32_t at_least) {
   return std::bit_ceil(std::max({kLeastSlots, 2 * most_of_one, at_least}));
 }
 
+void refuse_huge(const ResidentSpec& spec) {
+  if (spec.max_payload <= kLargestPayload) return;
+  throw Error("UnsupportedOnTargetError",
+              "kernel '" + spec.name + "' takes messages of up to " + std::to_string(spec.max_payload) +
+                  " bytes, and a kernel on a GPU of up to " + std::to_string(kLargestPayload) +
+                  " (16 MiB): let the message refer to a registered buffer, or launch with engine='llvm'");
+}
+
 }  // namespace
 
 GridShape GridShape::of(const ResidentSpec& spec, const DeviceCode& code) {
+  refuse_huge(spec);
   GridShape shape;
   shape.instances = static_cast<std::uint32_t>(spec.instances->size());
   // What senders of the host may put into a lane.

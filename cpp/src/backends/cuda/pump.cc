@@ -70,6 +70,7 @@ Pumped::Need Pump::look_at_all(State& state) {
   if (any_done) {
     const std::lock_guard lock(state.mutex);
     std::erase_if(state.grids, [](const auto& grid) { return grid->done(); });
+    need = Pumped::Need::kNow;  // it may have been the last, and the thread ends
   }
   return need;
 }
