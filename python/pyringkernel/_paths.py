@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import _core
 from .errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # imported where it is used: 4 ms of `import pyringkernel`
 
 
 def get_include() -> str:
@@ -29,6 +32,8 @@ def device_roots() -> list[Path]:
 
     Raises UnsupportedError when they are not there.
     """
+    from pathlib import Path
+
     package, tree, extension = Path(__file__).parent, Path(__file__).parents[2], Path(_core.__file__).parent
     choices = [(package / "device", package / "include"), (tree, tree / "cpp" / "include")]
     choices.append((extension / "device", extension / "include"))
@@ -40,6 +45,8 @@ def device_roots() -> list[Path]:
 
 
 def _installed(folder: str, witness: str) -> str:
+    from pathlib import Path
+
     # In an editable installation what was built lies beside the extension, and this file elsewhere.
     roots = dict.fromkeys((Path(__file__).parent, Path(_core.__file__).parent))
     for root in roots:

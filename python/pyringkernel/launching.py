@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._log import logger
 from .checkpoint import Snapshot
 from .compiled import CompiledHandler
 from .errors import (
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from .devices import CudaDevice
 
-log = logging.getLogger("pyringkernel")
 
 RESTART = {"permanent": 0, "transient": 1, "temporary": 2}
 
@@ -41,7 +39,7 @@ def _log_failure(name: str) -> Any:
         nonlocal seen
         seen += 1
         if seen <= 10 or seen % 1000 == 0:
-            log.error("handler of kernel %r raised (%d so far)", name, seen, exc_info=error)
+            logger().error("handler of kernel %r raised (%d so far)", name, seen, exc_info=error)
 
     return on_error
 
@@ -182,7 +180,7 @@ def _restore(given: Any) -> bytes | None:
     if isinstance(given, Snapshot):
         return given.to_bytes()
     if isinstance(given, str | os.PathLike):
-        return Snapshot.load(Path(given)).to_bytes()
+        return Snapshot.load(given).to_bytes()
     raise InvalidArgumentError(f"restore: found {type(given).__name__}, need a Snapshot or the path of one")
 
 

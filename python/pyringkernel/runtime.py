@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import time
 import warnings
@@ -12,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _core
+from ._log import logger
 from .buffers import Buffer, BufferRef, register, release_all
 from .dead_letters import DeadLetters
 from .devices import NOT_THERE, CudaDevice, Device, open_cuda, short, try_cuda
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from .rings import Overflow
     from .telemetry import RuntimeTelemetry
 
-log = logging.getLogger("pyringkernel")
-log.addHandler(logging.NullHandler())
 
 _UNSET: Any = object()
 
@@ -417,7 +415,7 @@ class Runtime:
         hung = self._core.close(timeout)
         release_all(self._buffers)
         if hung:
-            log.warning(
+            logger().warning(
                 "close: the handlers of %s did not return; their threads are abandoned",
                 ", ".join(map(repr, hung)),
             )
