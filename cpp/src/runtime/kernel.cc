@@ -149,7 +149,7 @@ void Kernel::deactivate(std::uint64_t deadline_ns, const Poll& poll) {
 void Kernel::terminate(std::uint64_t deadline_ns, const Poll& poll) {
   if (state() == KernelState::kTerminated) refuse(KernelState::kTerminating);
   const std::uint64_t now = HostAtomics::monotonic_ns();
-  const std::uint64_t patience = deadline_ns > now ? (deadline_ns - now) / 10 * 9 : 0;
+  const std::uint64_t patience = deadline_ns > now ? (deadline_ns - now) / 4 * 3 : 0;
   begin_terminate();
   if (!join(now + patience, poll)) {
     force_terminate();

@@ -191,7 +191,7 @@ std::vector<std::string> Runtime::close(std::uint64_t deadline_ns, const Kernel:
     kernel->begin_terminate();
   }
   const std::uint64_t now = HostAtomics::monotonic_ns();
-  const std::uint64_t patience = deadline_ns > now ? (deadline_ns - now) / 10 * 9 : 0;
+  const std::uint64_t patience = deadline_ns > now ? (deadline_ns - now) / 4 * 3 : 0;
   for (const auto& kernel : ending) {
     if (!kernel->join(now + patience, poll)) kernel->force_terminate();
   }
