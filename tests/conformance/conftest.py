@@ -53,7 +53,7 @@ CUDA_GAPS = (
         "test_an_edge_to_a_successor_with_huge_messages.*1073741824",
         "launch() refuses messages of over 16 MiB",
     ),
-    ("test_instances", "test_twenty_thousand_idle_instances_come_and_go", "a GPU has a block for each instance"),
+    ("test_many_instances", "test_twenty_thousand_idle_instances_come_and_go", "a GPU has a block for each instance"),
     ("test_scheduler", "test_a_hundred_thousand_idle_instances", "a GPU has a block for each instance"),
     ("test_compiled_context", "test_higher_priorities_overtake", "a window of messages is aboard, and order is within"),
     ("test_references", "", "buffers are not checked on the device yet, so such handlers are refused"),
@@ -108,6 +108,13 @@ def machine(request: pytest.FixtureRequest) -> dict[str, Any]:
 def rt(backend: str) -> Iterator[rk.Runtime]:
     """A runtime that is closed at the end."""
     with rk.Runtime(backend=backend) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def later(backend: str) -> Iterator[rk.Runtime]:
+    """Another runtime, in which things go on."""
+    with rk.Runtime(backend=backend, node_id=9) as runtime:
         yield runtime
 
 
