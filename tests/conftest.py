@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -31,7 +32,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
-WATCHDOG_SECONDS = 150.0  # a test that takes longer hangs: all stacks are dumped and the run ends
+# A test that takes longer hangs: all stacks are dumped and the run ends.
+WATCHDOG_SECONDS = float(os.environ.get("RK_TEST_WATCHDOG_S", "150"))
 JOIN_SECONDS = 60.0
 _terminal = sys.__stderr__
 
@@ -52,8 +54,10 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled handlers are kept in a folder of this run, not in the user's."""
-    folder = tmp_path_factory.mktemp("compiled")
+    """Compiled handlers are kept in a folder of this run, not in the user's; RK_TEST_CACHE_DIR: of several runs."""
+    given = os.environ.get("RK_TEST_CACHE_DIR")
+    folder = Path(given) if given else tmp_path_factory.mktemp("compiled")
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     before = os.environ.get("PYRINGKERNEL_CACHE_DIR")
     os.environ["PYRINGKERNEL_CACHE_DIR"] = str(folder)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from figures import FAULTS, Figure
 from handlers import SIZES, Ask, blocks, check_bases, checks_of_seqs, make_sink, make_spring
-from setting import WAIT_S, Setting, now, rate, undisturbed
+from setting import WAIT_S, Setting, now, rate, sized, undisturbed
 
 CHUNK = 4096
 
@@ -18,38 +19,46 @@ def totals_of(kernel: Any) -> tuple[int, int, int]:
     return sum(one.count for one in found), sum(one.wrong for one in found), sum(one.reordered for one in found)
 
 
+MOST = {64: 4_000_000, 256: 1_000_000, 1024: 400_000}  # messages of a repetition; fewer where they take longer
+
+
 def to_kernel(setting: Setting, size: int, instances: int) -> tuple[list[float], int, dict[str, int]]:
     """Seconds of each repetition, messages of each, and counts."""
-    count = setting.count({64: 4_000_000, 256: 1_000_000, 1024: 400_000}[size], 256)
-    rows = blocks(size, min(count, 65536))
+    rows = blocks(size, min(setting.count(MOST[size], 256), 65536))
     repetitions = 2 if setting.double else 5
-    seconds, sent = [], 0
+    sent = received = wrong = reordered = 0
     with setting.runtime() as rt:
         kernel = rt.launch(make_sink(size, setting.threads), instances=instances, capacity=16384)
-        for _ in range(repetitions):
+
+        def once(count: int) -> float:
+            nonlocal sent, received, wrong, reordered
             begin = now()
             with undisturbed():
                 for at in range(0, count, len(rows)):
                     sent += kernel.send_many(rows[: count - at], timeout=WAIT_S)
                 received, wrong, reordered = totals_of(kernel)
-            seconds.append(now() - begin)
-    counts = {"received": received, "wrong": wrong, "lost": repetitions * count - received}
+            return now() - begin
+
+        count = sized(setting, MOST[size], 256, once)
+        seconds = [once(count) for _ in range(repetitions)]
+    counts = {"received": received, "wrong": wrong, "lost": sent - received}
     return seconds, count, counts | ({"reordered": reordered} if instances == 1 else {})
 
 
 def from_kernel(setting: Setting, size: int, instances: int) -> tuple[list[float], int, dict[str, int]]:
     """Each instance sends a chunk for a message; two chunks of each are under way."""
     chunk = 16 if setting.double else CHUNK // instances
-    chunks = setting.count({64: 4_000_000, 256: 1_000_000, 1024: 400_000}[size], 64) // chunk
     orders = blocks(size, 1)
     orders["check"] = check_bases(orders["words"])
     orders["seq"] = chunk
     repetitions = 2 if setting.double else 5
-    seconds, got = [], []
+    got, total = [], 0
     with setting.runtime() as rt:
         kernel = rt.launch(make_spring(size, setting.threads), instances=instances, capacity=4 * CHUNK)
-        for _ in range(repetitions):
-            received, ordered, parts = 0, 0, []
+
+        def once(count: int) -> float:
+            nonlocal total
+            chunks, received, ordered, parts = max(1, count // chunk), 0, 0, []
             begin = now()
             with undisturbed():
                 while received < chunks * chunk:
@@ -59,9 +68,14 @@ def from_kernel(setting: Setting, size: int, instances: int) -> tuple[list[float
                     part = kernel.receive_many(max=CHUNK, timeout=WAIT_S)
                     received += len(part)
                     parts.append(part)
-            seconds.append(now() - begin)
+            took = now() - begin
             got.append(np.concatenate(parts))
-    return seconds, chunks * chunk, conserved(got, orders, instances, chunks * chunk * repetitions)
+            total += chunks * chunk
+            return took
+
+        count = sized(setting, MOST[size], 64, once)
+        seconds = [once(count) for _ in range(repetitions)]
+    return seconds, max(1, count // chunk) * chunk, conserved(got, orders, instances, total)
 
 
 def conserved(parts: list[Any], orders: Any, instances: int, wanted: int) -> dict[str, int]:
@@ -78,9 +92,8 @@ def conserved(parts: list[Any], orders: Any, instances: int, wanted: int) -> dic
     }
 
 
-def group(setting: Setting) -> list[Figure]:
+def group(setting: Setting) -> Iterator[Figure]:
     """The better of one instance and several; both are in the table."""
-    found = []
     for name, measure in (("G3", to_kernel), ("G4", from_kernel)):
         for size in SIZES:
             tried = []
@@ -93,5 +106,4 @@ def group(setting: Setting) -> list[Figure]:
             for other in (one for _, one in tried if one is not best):
                 for key in FAULTS:
                     best.counts[key] = best.counts.get(key, 0) + other.counts.get(key, 0)
-            found.append(best)
-    return found
+            yield best

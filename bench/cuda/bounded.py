@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
@@ -11,42 +12,49 @@ from handlers import Ball, Block64, blocks, make_echo, make_player, make_sink
 
 import pyringkernel as rk
 
-PATIENCE_S = 30.0
-MESSAGES = 20
+PATIENCE_S = 20.0
 
 
-def echoes(rt: rk.Runtime) -> int:
+def echoes(rt: rk.Runtime, messages: int) -> int:
     kernel = rt.launch(make_echo(2), instances=2)
     wrong = 0
-    for row in blocks(64, MESSAGES):
+    for row in blocks(64, messages):
         reply = kernel.call(Block64.from_payload(row.tobytes()), timeout=PATIENCE_S)
         wrong += int(reply.check != row["check"])
     return wrong
 
 
-def batch(rt: rk.Runtime) -> int:
+def batch(rt: rk.Runtime, messages: int) -> int:
     kernel = rt.launch(make_sink(256, 2))
-    kernel.send_many(blocks(256, MESSAGES), timeout=PATIENCE_S)
+    kernel.send_many(blocks(256, messages), timeout=PATIENCE_S)
     received, wrong, reordered = totals_of(kernel)
-    return wrong + reordered + abs(MESSAGES - received)
+    return wrong + reordered + abs(messages - received)
 
 
-def game(rt: rk.Runtime) -> int:
+def game(rt: rk.Runtime, messages: int) -> int:
     ping = rt.launch(make_player("ping", "pong"), autostart=False)
     pong = rt.launch(make_player("pong", "ping"), autostart=False)
     for player in (ping, pong):
         player.activate(timeout=PATIENCE_S)
-    ping.send(Ball(left=MESSAGES, hits=0, words=[0] * 12))
-    return int(ping.receive(timeout=PATIENCE_S).hits != MESSAGES + 1)
+    ping.send(Ball(left=messages, hits=0, words=[0] * 12))
+    return int(ping.receive(timeout=PATIENCE_S).hits != messages + 1)
+
+
+PARTS = {"echoes": echoes, "batch": batch, "game": game}
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=20)
+    parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS))
+    given = parser.parse_args()
     backend = os.environ.get("RK_GPU_BACKEND", "cuda")
     options = {"lease": 0.05} if backend == "cuda" else {}
     wrong = 0
-    for part in (echoes, batch, game):
+    for name in given.part:
+        print(name, flush=True)  # which part a run that hangs was in
         with rk.Runtime(backend=backend, **options) as rt:
-            wrong += part(rt)
+            wrong += PARTS[name](rt, given.messages)
     print(f"{wrong} wrong")
     return int(wrong != 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -119,8 +119,7 @@ def soak(setting: Setting, kernel: Any) -> Figure:
     return Figure("G10", value, tails, counts, why="" if value else "too few samples", note=note)
 
 
-def group(setting: Setting) -> list[Figure]:
-    found = []
+def group(setting: Setting) -> Iterator[Figure]:
     others = {} if setting.double else launchers()
     for other in others.values():  # loads what it needs, which may need a device that does nothing else
         other()
@@ -129,10 +128,10 @@ def group(setting: Setting) -> list[Figure]:
         samples = setting.count(120_000, 200)
         times, theirs, wrong = call_times(kernel, samples, others)
         against = {name: percentiles(values[samples // 10 :] / 1e3) for name, values in theirs.items()}
-        found.append(latency("G2", times, wrong, against=against))
+        yield latency("G2", times, wrong, against=against)
         times, wrong = asyncio.run(asks_one_by_one(kernel, setting.count(50_000, 100)))
-        found.append(latency("G2 asyncio", times, wrong))
+        yield latency("G2 asyncio", times, wrong)
         times, wrong = asyncio.run(asks_in_batches(kernel, setting.count(2_000, 5)))
-        found.append(latency("G2 asyncio 64", times, wrong))
-        found.append(soak(setting, kernel))
-    return [*found, send_rate(setting)]
+        yield latency("G2 asyncio 64", times, wrong)
+        yield soak(setting, kernel)
+    yield send_rate(setting)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NOT_ON_DOUBLE = "not measured (double)"
+RAN = "ran (double: no figure)"
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,16 @@ GOALS = [
     Goal("G1", "round trip of 64 B, C loop, p50", "us", 2.5, "<=", "round trip"),
     Goal("G1 p99", "the same, p99", "us", 5.0, "<=", "round trip"),
     Goal("G1 ratio", "best baseline of (a) to (d) over ours, p50", "times", 3.0, ">="),
+    Goal("G1 floor", "the same p50 over that of the bare mailbox", "times", 1.5, "<="),
     Goal("G2", "call() in Python, 64 B, p50", "us", 3.0, "<=", "round trip"),
+    Goal("G2 over C", "what Python adds to the loop in C, p50", "us", 0.3, "<="),
     Goal("G2 asyncio", "await ask(), one at a time, p50", "us", 12.0, "<=", "round trip"),
     Goal("G2 asyncio 64", "await of 64 at once, a message", "us", 1.0, "<="),
     Goal("G2 send", "send(), one call a message", "M/s", 10.0, ">="),
     Goal("G3 64", "host to kernel, send_many, 64 B", "M/s", 50.0, ">=", "PCIe read, 64 B"),
     Goal("G3 256", "host to kernel, send_many, 256 B", "M/s", 30.0, ">=", "PCIe read, 256 B"),
     Goal("G3 1024", "host to kernel, send_many, 1024 B", "M/s", 15.0, ">=", "PCIe read, 1024 B"),
+    Goal("G3 share", "host to kernel, 1024 B: part of what the bus can do", "times", 0.5, ">="),
     Goal("G4 64", "kernel to host, receive_many, 64 B", "M/s", 40.0, ">=", "PCIe write, 64 B"),
     Goal("G4 256", "kernel to host, receive_many, 256 B", "M/s", 25.0, ">=", "PCIe write, 256 B"),
     Goal("G4 1024", "kernel to host, receive_many, 1024 B", "M/s", 15.0, ">=", "PCIe write, 1024 B"),
@@ -57,6 +61,8 @@ GOALS = [
     Goal("G13 idle", "power of an idle resident kernel above none", "W", None, "<="),
     Goal("G13 wake", "wake-up after 1 s without messages, p50", "us", 20.0, "<=", "round trip"),
 ]
+# Goals that nobody measures: they compare figures and floors of several groups.
+DERIVED = ("G1 floor", "G2 over C", "G3 share")
 GOAL_OF = {goal.id: goal for goal in GOALS}
 
 # Counts that must be 0 for a figure to count at all.
@@ -111,7 +117,7 @@ def verdict(figure: dict[str, Any]) -> str:
 def without_timings(figure: Figure) -> Figure:
     """On a double only what was counted and checked means something."""
     names: dict[str, dict[str, float]] = {key: {} for key in figure.against}
-    why = figure.why or NOT_ON_DOUBLE
+    why = figure.why or (RAN if figure.value is not None else NOT_ON_DOUBLE)
     return dataclasses.replace(figure, value=None, tails={}, against=names, why=why, note="")
 
 
@@ -123,6 +129,25 @@ def in_unit(floor: Floor | None, unit: str) -> float | None:
     if floor is None or floor.value is None or floor.unit == unit:
         return floor.value if floor else None
     return floor.value * NS_OF[floor.unit] / NS_OF[unit]
+
+
+def derived_of(figures: list[Figure], floors: list[Floor], double: bool) -> list[Figure]:
+    """DERIVED, from what was measured; or why not."""
+    values = {one.id: one.value for one in figures} | {one.name: one.value for one in floors}
+    made = []
+    for id, of, to in (
+        ("G1 floor", "G1", "round trip"),
+        ("G2 over C", "G2", "G1"),
+        ("G3 share", "G3 1024", "PCIe read, 1024 B"),
+    ):
+        a, b = values.get(of), values.get(to)
+        if double:
+            made.append(Figure(id, why=NOT_ON_DOUBLE))
+        elif a is None or not b:
+            made.append(Figure(id, why=f"{of if a is None else to} was not measured"))
+        else:
+            made.append(Figure(id, a - b if id == "G2 over C" else a / b, note=f"from {of} and {to}"))
+    return made
 
 
 def judged(figures: list[Figure], floors: list[Floor], double: bool) -> list[dict[str, Any]]:

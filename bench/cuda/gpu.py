@@ -6,11 +6,13 @@ and RINGKERNEL_NVRTC name other libraries, such as the doubles.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import glob
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +36,27 @@ class GpuError(Exception):
     """The driver, NVRTC or the device did not do what the benchmark needs."""
 
 
-def open_library(variable: str, names: list[str]) -> ctypes.CDLL:
+def open_library(variable: str, names: list[str], before: Callable[[str], None] | None = None) -> ctypes.CDLL:
     given = os.environ.get(variable)
     tried = [given] if given else names
     for name in tried:
         try:
+            if before is not None:
+                before(name)
             return ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
         except OSError:
             continue
     raise GpuError(f"no library of {', '.join(tried)} could be opened")
 
 
-def nvrtc_names() -> list[str]:
-    """That of NVIDIA's wheel before that of the system: it comes with its own builtins."""
+def nvrtc_names(most: int) -> list[str]:
+    """Those of NVIDIA's wheels before those of the system: they come with their builtins. None newer than the driver."""
     wheels = [path for entry in sys.path for path in glob.glob(f"{entry}/nvidia/*/lib/libnvrtc.so.*[0-9]")]
-    return [*sorted(wheels, reverse=True), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
+    toolkits = glob.glob("/usr/local/cuda*/lib64/libnvrtc.so.*[0-9]")
+    numbered = [(int(path.split(".so.")[1].split(".")[0]), path) for path in [*toolkits, *wheels]]
+    fitting = [path for major, path in sorted(numbered, key=lambda one: one[0], reverse=True) if major <= most]
+    system = [f"libnvrtc.so.{major}" for major in (13, 12) if major <= most]
+    return [*sorted(fitting, key=lambda path: path not in wheels), *system, "libnvrtc.so"]
 
 
 def includes_of(text: str) -> list[str]:
@@ -73,11 +81,18 @@ def with_headers(text: str) -> dict[str, str]:
     return found
 
 
-class Nvrtc:
-    """Compiles texts of this folder for one architecture."""
+def preload_builtins(library: str) -> None:
+    """NVRTC opens its second half by name when it compiles, and that of some wheels does not find it beside itself."""
+    for path in glob.glob(str(Path(library).parent / "libnvrtc-builtins.so*")) if os.path.isabs(library) else []:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
 
-    def __init__(self) -> None:
-        self._nvrtc = open_library("RINGKERNEL_NVRTC", nvrtc_names())
+
+class Nvrtc:
+    """Compiles texts of this folder for one architecture. most: the major version that the driver is for."""
+
+    def __init__(self, most: int = 99) -> None:
+        self._nvrtc = open_library("RINGKERNEL_NVRTC", nvrtc_names(most), preload_builtins)
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
         self.version = f"{major.value}.{minor.value}"
@@ -175,6 +190,8 @@ class Gpu:
         self.do("cuDeviceGetName", name, 256, self.device)
         found: dict[str, Any] = {"gpu": name.value.decode(), "driver supports CUDA": self.driver_version}
         for what, number in ATTRIBUTES.items():
+            if self.double and what not in ("major", "minor"):
+                continue  # invented
             try:
                 found[what] = self.attribute(number)
             except GpuError:
@@ -188,7 +205,7 @@ class Gpu:
 
     @property
     def nvrtc(self) -> Nvrtc:
-        self._nvrtc = self._nvrtc or Nvrtc()
+        self._nvrtc = self._nvrtc or Nvrtc(int(self.driver_version.split(".")[0]))
         return self._nvrtc
 
     def new_stream(self) -> ctypes.c_void_p:

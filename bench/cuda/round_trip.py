@@ -11,7 +11,7 @@ from floors import measure
 from gpu import Gpu, GpuError, open_gpu
 from loop import VARIANTS, Loop
 from ours import resident_echo
-from setting import Setting
+from setting import Setting, alone_on_a_core
 
 OURS = VARIANTS[0]
 LAUNCHES = VARIANTS[1:5]
@@ -49,13 +49,14 @@ def judged(times: dict[str, Any], wrong: dict[str, int], alone: dict[str, float]
     ]
 
 
-def group(setting: Setting) -> tuple[list[Figure], list[Floor], dict[str, Any]]:
+def group(setting: Setting) -> Iterator[Figure | Floor | dict[str, Any]]:
     gpu: Gpu = open_gpu(setting.double)
     loop = Loop(gpu)
-    floors = measure(gpu, loop)
-    before, _ = loop.run(setting.count(10_000, 20), variants=~1)
+    yield gpu.about() | {"NVRTC": gpu.nvrtc.version}
+    yield from measure(gpu, loop)
+    with alone_on_a_core(setting):
+        before, _ = loop.run(setting.count(10_000, 20), variants=~1)
     alone = {name: percentiles(values[len(values) // 10 :] / 1e3)["p50"] for name, values in before.items()}
-    with with_ours(setting, loop) as why:
+    with with_ours(setting, loop) as why, alone_on_a_core(setting):
         times, wrong = loop.run(setting.count(120_000, 50))
-        figures = judged(times, wrong, alone, why)
-    return figures, floors, gpu.about() | {"NVRTC": gpu.nvrtc.version}
+        yield from judged(times, wrong, alone, why)

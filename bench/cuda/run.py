@@ -3,125 +3,175 @@
 
     python bench/cuda/run.py --json FILE                on a GPU
     python bench/cuda/run.py --json FILE --double       on the doubles: counts and checks only
-    python bench/cuda/run.py --only pairs pipeline      some groups
+    python bench/cuda/run.py --only pairs pipeline      some groups; with --keep, what FILE has of the others stays
 
-Each group runs in a process of its own, with a time limit: one that hangs or fails costs its own figures. What is
-compared with each other runs in one process, in turn.
+Each group runs in a process of its own, with a time limit: one that hangs or fails costs its own figures, and of those
+only what it had not come to. FILE is written after each group. What is compared with each other runs in one process,
+in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from figures import GOALS, Figure, Floor, judged
+from commands import last_line
+from commands import run as run_command
+from figures import DERIVED, GOALS, Figure, Floor, derived_of, judged, without_timings
 from gpu import GpuError, refuse_unnamed_doubles
 
 HERE = Path(__file__).resolve().parent
+# PyTorch and its like load all their kernels at once otherwise, which takes half a minute.
+LAZILY = {"CUDA_MODULE_LOADING": "LAZY"}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Goals whose id begins with one of `goals`; seconds that it may take on a GPU."""
+    """Its goals; seconds that it may take on a GPU, about twice what it is thought to need."""
 
     name: str
     goals: tuple[str, ...]
     limit_s: float
     module: str
     function: str = "group"
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 GROUPS = [
-    Group("round_trip", ("G1", "G1 p99", "G1 ratio"), 40, "round_trip"),
-    Group("calls", ("G2", "G2 asyncio", "G2 asyncio 64", "G2 send", "G10"), 60, "calls"),
-    Group("batches", ("G3 64", "G3 256", "G3 1024", "G4 64", "G4 256", "G4 1024"), 60, "batches"),
-    Group("hops", ("G5 block", "G5 cluster", "G5 grid"), 20, "links", "hops"),
-    Group("pairs", ("G6",), 20, "links", "pairs"),
-    Group("fan_out", ("G7", "G7 gather"), 20, "links", "fan_out"),
-    Group("pipeline", ("G8",), 20, "links", "pipeline"),
-    Group("created", ("G9 create", "G9 destroy"), 20, "life", "created"),
-    Group("paused", ("G9 pause", "G9 resume"), 20, "life", "paused"),
-    Group("restarted", ("G9 restart",), 20, "life", "restarted"),
-    Group("drained", ("G11 drain",), 20, "life", "drained"),
+    Group("round_trip", ("G1", "G1 p99", "G1 ratio"), 60, "round_trip"),
+    Group("calls", ("G2", "G2 asyncio", "G2 asyncio 64", "G2 send", "G10"), 100, "calls", environment=LAZILY),
+    Group("batches", ("G3 64", "G3 256", "G3 1024", "G4 64", "G4 256", "G4 1024"), 80, "batches"),
+    Group("hops", ("G5 block", "G5 cluster", "G5 grid"), 30, "links", "hops"),
+    Group("pairs", ("G6",), 40, "links", "pairs"),
+    Group("fan_out", ("G7", "G7 gather"), 30, "links", "fan_out"),
+    Group("pipeline", ("G8",), 40, "links", "pipeline"),
+    Group("created", ("G9 create", "G9 destroy"), 30, "life", "created"),
+    Group("paused", ("G9 pause", "G9 resume"), 30, "life", "paused"),
+    Group("restarted", ("G9 restart",), 30, "life", "restarted"),
+    Group("drained", ("G11 drain",), 30, "life", "drained"),
     Group("stuck", ("G11 stuck", "G11 again"), 30, "life", "stuck"),
-    Group("beside_torch", ("G12 matmul", "G12 sync"), 40, "beside", "beside_torch"),
-    Group("idle", ("G13 idle", "G13 wake"), 45, "beside", "idle"),
+    Group("beside_torch", ("G12 matmul", "G12 sync"), 80, "beside", "beside_torch", LAZILY),
+    Group("idle", ("G13 idle", "G13 wake"), 60, "beside", "idle"),
 ]
 
 
-def run_here(group: Group, options: argparse.Namespace) -> dict[str, Any]:
-    """In this process."""
-    import importlib
+# -- in a group's process ----------------------------------------------------------------------------------------------
 
+
+def plain(value: Any) -> Any:
+    """What numpy calls a number, as Python does."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def write_json(path: Path, what: Any) -> None:
+    """At once: who reads it meanwhile finds the last one."""
+    made = path.with_suffix(f".{os.getpid()}")
+    made.write_text(json.dumps(what, indent=1, default=plain) + "\n")
+    made.replace(path)
+
+
+def run_here(group: Group, options: argparse.Namespace) -> None:
+    """In this process. A group gives figures, floors, and what it knows of the machine, one by one or all at once."""
     from setting import Setting
 
     setting = Setting(options.backend, options.double, options.quick, options.seconds)
-    measure: Callable[[Setting], Any] = getattr(importlib.import_module(group.module), group.function)
-    found = measure(setting)
-    figures, floors, about = found if isinstance(found, tuple) else (found, [], {})
-    return {"figures": [asdict(one) for one in figures], "floors": [asdict(one) for one in floors], "about": about}
+    found: dict[str, Any] = {"figures": [], "floors": [], "about": {}}
+    given: Iterable[Figure | Floor | dict[str, Any]] = getattr(importlib.import_module(group.module), group.function)(
+        setting
+    )
+    for one in given:
+        if isinstance(one, dict):
+            found["about"] |= one
+        else:
+            found["figures" if isinstance(one, Figure) else "floors"].append(asdict(one))
+        write_json(options.json, found)
 
 
-def last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
-
-
-def run_apart(group: Group, options: argparse.Namespace, limit_s: float) -> tuple[dict[str, Any], str]:
-    """In a process of its own: what it found, and why it found nothing."""
+def run_apart(group: Group, options: argparse.Namespace, limit_s: float) -> dict[str, Any]:
+    """In a process of its own: what it found, and why it found no more."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "found.json"
+        out, log = Path(folder) / "found.json", Path(folder) / "log"
         command = [sys.executable, str(HERE / "run.py"), "--here", group.name, "--json", str(out)]
         command += ["--backend", options.backend, "--seconds", str(options.seconds)]
         command += ["--double"] * options.double + ["--quick"] * options.quick
-        child = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
-        try:
-            _, errors = child.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            _, errors = child.communicate()
-            return {}, f"it took longer than {limit_s:.0f} s and was ended"
-        if errors and options.verbose:
-            print(errors, file=sys.stderr)
-        if out.exists():
-            return json.loads(out.read_text()), ""
-        return {}, last_line(errors) or f"its process ended with status {child.returncode}"
+        status, text = run_command(command, log, limit_s, {**os.environ, **group.environment})
+        found = {"figures": [], "floors": [], "about": {}, "why": ""}
+        with contextlib.suppress(OSError):
+            found |= json.loads(out.read_text())
+    if status is None:
+        found["why"] = f"it took longer than {limit_s:.0f} s and was ended"
+    elif status != 0:
+        found["why"] = last_line(text, 300) or f"its process ended with status {status}"
+    if found["why"] or options.verbose:
+        print(text, file=sys.stderr)
+    return found
 
 
-def run_all(options: argparse.Namespace) -> dict[str, Any]:
+# -- all groups --------------------------------------------------------------------------------------------------------
+
+
+def without_any_timing(found: dict[str, Any]) -> dict[str, Any]:
+    """As without_timings, of all that a group found on a double."""
+    figures = [asdict(without_timings(Figure(**one))) for one in found["figures"]]
+    return {**found, "figures": figures, "floors": [{**one, "value": None} for one in found["floors"]]}
+
+
+def results_of(groups: dict[str, Any], double: bool) -> dict[str, Any]:
+    """One row for each goal, whatever was measured."""
     figures: list[Figure] = []
     floors: list[Floor] = []
     about: dict[str, Any] = {}
-    end = time.monotonic() + options.limit
     for group in GROUPS:
-        if options.only and group.name not in options.only:
-            figures += [Figure(goal, why="its group was not asked for") for goal in group.goals]
-            continue
+        found = groups.get(group.name, {"figures": [], "floors": [], "about": {}, "why": "its group was not run"})
+        have = {one["id"] for one in found["figures"]}
+        figures += [Figure(goal, why=found["why"]) for goal in group.goals if goal not in have]
+        figures += [Figure(**one) for one in found["figures"]]
+        floors += [Floor(**one) for one in found["floors"]]
+        about |= found["about"]
+    rows = judged([*figures, *derived_of(figures, floors, double)], floors, double)
+    return {"groups": groups, "figures": rows, "floors": [asdict(one) for one in floors], "about": about}
+
+
+def kept(options: argparse.Namespace) -> dict[str, Any]:
+    """The groups of a run before, for those that are not run now."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        before: dict[str, Any] = json.loads(options.json.read_text())["groups"] if options.keep else {}
+        return {group.name: before[group.name] for group in GROUPS if group.name in before}
+    return {}
+
+
+def run_all(options: argparse.Namespace) -> dict[str, Any]:
+    from tables import DOUBLE
+
+    label = {"label": DOUBLE} if options.double else {}
+    groups = kept(options)
+    wanted = [group for group in GROUPS if not options.only or group.name in options.only]
+    for group in wanted:
+        groups.pop(group.name, None)
+    end = time.monotonic() + options.limit
+    results = {**label, **results_of(groups, options.double)}
+    for group in wanted:
         left = min(group.limit_s * (4 if options.double else 1), end - time.monotonic())
         begin = time.monotonic()
-        found, why = run_apart(group, options, left) if left > 1 else ({}, "no time was left for it")
-        print(f"{group.name:14} {time.monotonic() - begin:6.1f} s {why}", file=sys.stderr)
-        figures += [Figure(**one) for one in found.get("figures", [])]
-        have = {one["id"] for one in found.get("figures", [])}
-        figures += [Figure(goal, why=why) for goal in group.goals if goal not in have]
-        floors += [Floor(**one) for one in found.get("floors", [])]
-        about |= found.get("about", {})
-    rows = judged(figures, floors, options.double)
-    floor_rows = [asdict(one) | ({"value": None} if options.double else {}) for one in floors]
-    return {"figures": rows, "floors": floor_rows, "about": about}
+        nothing = {"figures": [], "floors": [], "about": {}, "why": "no time was left for it"}
+        found = run_apart(group, options, left) if left > 3 else nothing
+        groups[group.name] = without_any_timing(found) if options.double else found
+        print(f"{group.name:14} {time.monotonic() - begin:6.1f} s {found['why']}", file=sys.stderr, flush=True)
+        results = {**label, **results_of(groups, options.double)}
+        if options.json:
+            write_json(options.json, results)
+    return results
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -132,8 +182,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--backend", default="cuda")
     parser.add_argument("--only", nargs="+", choices=[group.name for group in GROUPS], metavar="GROUP")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the figure that runs for a while (G10)")
-    parser.add_argument("--limit", type=float, default=400.0, help="seconds for everything")
+    parser.add_argument("--limit", type=float, default=480.0, help="seconds for everything")
     parser.add_argument("--verbose", action="store_true", help="what the groups print to stderr")
+    parser.add_argument("--keep", action="store_true", help="what the file has of groups that are not run now")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
@@ -148,23 +199,23 @@ def main() -> int:
     if options.here:
         (group,) = (one for one in GROUPS if one.name == options.here)
         try:
-            found = run_here(group, options)
+            run_here(group, options)
         except Exception:
             traceback.print_exc()
             return 1
-        options.json.write_text(json.dumps(found, default=float))
         return 0
     results = run_all(options)
     from tables import DOUBLE, figure_lines
 
     print(*([DOUBLE] if options.double else []), *figure_lines(results["figures"]), sep="\n")
-    if options.json:
-        label = {"label": DOUBLE} if options.double else {}
-        options.json.write_text(json.dumps({**label, **results}, indent=1, default=float) + "\n")
-    return 1 if any(one["verdict"] == "wrong" for one in results["figures"]) else 0
+    wrong = any(one["verdict"] == "wrong" for one in results["figures"])
+    broken = [name for name, found in results["groups"].items() if found["why"]]
+    if broken:
+        print(f"groups that did not end as they should: {', '.join(broken)}")
+    return 1 if wrong or broken else 0
 
 
-assert {goal for group in GROUPS for goal in group.goals} == {goal.id for goal in GOALS}
+assert {goal for group in GROUPS for goal in group.goals} | set(DERIVED) == {goal.id for goal in GOALS}
 
 if __name__ == "__main__":
     sys.exit(main())

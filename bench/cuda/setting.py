@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from figures import Figure, percentiles
 
 import pyringkernel as rk
 
-WAIT_S = 20.0  # nothing that is measured takes as long
+WAIT_S = 15.0  # nothing that is measured takes as long
 
 
 class WrongError(Exception):
@@ -58,6 +59,32 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+@contextlib.contextmanager
+def alone_on_a_core(setting: Setting) -> Iterator[None]:
+    """This thread stays on one core. Threads that it starts meanwhile would stay there too: begin them before."""
+    cores = os.sched_getaffinity(0)
+    pinned = not setting.double and len(cores) >= 4
+    if pinned:
+        os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        if pinned:
+            os.sched_setaffinity(0, cores)
+
+
+def sized(setting: Setting, full: int, double: int, once: Callable[[int], float], target_s: float = 1.0) -> int:
+    """How many messages a repetition shall have: as many as `full`, or as fit into the time; `once` returns seconds."""
+    wanted = setting.count(full, double)
+    count = min(wanted, max(double, wanted // 256))
+    while count < wanted:
+        took = once(count)
+        if took * 4 > target_s:
+            return max(double, min(wanted, int(count * target_s / max(took, 1e-6))))
+        count = min(wanted, count * 4)
+    return count
 
 
 def latency(id: str, times_ns: Any, wrong: int, scale: float = 1e3, **more: Any) -> Figure:

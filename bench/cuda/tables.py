@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from figures import NOT_ON_DOUBLE, faults
+from figures import NOT_ON_DOUBLE, RAN, faults
 
 DOUBLE = "DOUBLE: CPU threads, not a GPU; timings mean nothing"
 
@@ -43,8 +43,13 @@ def outcome(figure: dict[str, Any]) -> str:
         return f"**wrong**: {found}"
     if figure["verdict"] == "not measured":
         why = figure["why"] or "no reason given"
-        return why if why == NOT_ON_DOUBLE else f"not measured: {cell(why)}"
+        return why if why in (NOT_ON_DOUBLE, RAN) else f"not measured: {cell(why)}"
     return "**missed**" if figure["verdict"] == "missed" else str(figure["verdict"])
+
+
+def verdict_of(figure: dict[str, Any]) -> str:
+    """For counting: what ran on a double is not the same as what did not."""
+    return RAN if figure.get("why") == RAN and figure["verdict"] == "not measured" else str(figure["verdict"])
 
 
 def figure_lines(figures: list[dict[str, Any]]) -> list[str]:

@@ -7,6 +7,8 @@ import importlib
 import importlib.machinery
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -65,7 +67,7 @@ def results(rows: list[dict[str, Any]], floors: list[Any], double: bool, **more:
     machine = {"gpu": "NVIDIA X", "commit": "abc", "date": "2026-01-01"}
     litmus = [{"name": "tickets", "scope": "gpu", "rounds": 3, "seen": 5, "forbidden": 0, "why": ""}]
     found = {"double": double, "machine": machine, "steps": [step], "figures": rows, "floors": floors}
-    return {**found, "litmus": litmus, **more}
+    return {**found, "litmus": litmus, "conformance": {"counts": {}, "failed": []}, **more}
 
 
 # -- verdicts
@@ -190,7 +192,7 @@ def test_without_a_double_no_gpu_answers_in_its_place(gpu_check: ModuleType, mon
 def test_a_command_that_hangs_is_ended_with_its_children(gpu_check: ModuleType, tmp_path: Path) -> None:
     code = "import subprocess, sys, time; print('here', flush=True); subprocess.Popen(['sleep', '60']); time.sleep(60)"
     begin = time.monotonic()
-    status, text = gpu_check.run([sys.executable, "-c", code], tmp_path / "log", 1.0, {})
+    status, text = gpu_check.commands.run([sys.executable, "-c", code], tmp_path / "log", 1.0, {})
     assert status is None
     assert "here" in text
     assert time.monotonic() - begin < 50
@@ -203,16 +205,20 @@ def test_the_steps_go_on_after_one_that_fails_or_raises(
     def raises(check: Any, limit_s: float) -> tuple[str, str]:
         raise ValueError("broken")
 
-    steps = {
-        "build": (lambda check, limit_s: ("failed", "no compiler"), 10, 10),
-        "litmus": (raises, 10, 10),
-        "benchmark": (lambda check, limit_s: ("passed", f"{limit_s:.0f} s"), 10, 5),
-    }
+    def fails(check: Any, limit_s: float) -> tuple[str, str]:
+        return "failed", "no compiler"
+
+    def passes(check: Any, limit_s: float) -> tuple[str, str]:
+        return "passed", f"{limit_s:.0f} s"
+
+    plan, out = gpu_check.Plan, tmp_path / "out"
+    steps = {"build": plan(fails, 5, 10, 10), "litmus": plan(raises, 5, 10, 10), "benchmark": plan(passes, 5, 10, 5)}
     monkeypatch.setattr(gpu_check, "STEPS", steps)
     monkeypatch.setattr(gpu_check, "smi", dict)
-    monkeypatch.setattr(sys, "argv", ["gpu-check", "--quick", "--out", str(tmp_path)])
+    monkeypatch.setattr(gpu_check, "answers", lambda check: True)
+    monkeypatch.setattr(sys, "argv", ["gpu-check", "--quick", "--out", str(out), "--build-dir", str(tmp_path / "b")])
     assert gpu_check.main() == 1
-    found = json.loads((tmp_path / "results.json").read_text())
+    found = json.loads((out / "results.json").read_text())
     assert [(step["name"], step["status"]) for step in found["steps"]] == [
         ("build", "failed"),
         ("litmus", "failed"),
@@ -220,32 +226,88 @@ def test_the_steps_go_on_after_one_that_fails_or_raises(
     ]
     assert found["steps"][1]["detail"] == "ValueError: broken"
     assert {row["verdict"] for row in found["figures"]} == {"not measured"}
-    assert "| build | **failed** |" in (tmp_path / "results.md").read_text()
-    assert "no compiler" in capsys.readouterr().out
+    assert "| build | **failed** |" in (out / "results.md").read_text()
+    assert (out / "logs.tar.gz").exists()
+    said = capsys.readouterr().out
+    assert "no compiler" in said
+    assert said.splitlines()[-1] == "gpu-check: failed: build, litmus; passed: benchmark"
 
 
-def test_a_test_file_that_hangs_or_breaks_costs_no_other_one(
+def run_with(
+    gpu_check: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: dict[str, Any], *more: str
+) -> dict[str, Any]:
+    """The results of a run with other steps."""
+    monkeypatch.setattr(gpu_check, "STEPS", {name: gpu_check.Plan(what, 5, 10, 10) for name, what in steps.items()})
+    monkeypatch.setattr(gpu_check, "smi", dict)
+    given = ["gpu-check", "--out", str(tmp_path / "out"), "--build-dir", str(tmp_path / "build"), *more]
+    monkeypatch.setattr(sys, "argv", given)
+    gpu_check.main()
+    found: dict[str, Any] = json.loads((tmp_path / "out" / "results.json").read_text())
+    return found
+
+
+def test_a_device_that_does_not_answer_any_more_ends_what_needs_it(
     gpu_check: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gpu_check, "answers", lambda check: False)
+    steps = {"litmus": lambda check, limit_s: ("timeout", ""), "benchmark": lambda check, limit_s: ("passed", "")}
+    found = run_with(gpu_check, monkeypatch, tmp_path, steps)
+    assert [(step["name"], step["status"]) for step in found["steps"]] == [
+        ("litmus", "timeout"),
+        ("benchmark", "failed"),
+    ]
+    assert found["steps"][1]["detail"] == "the device does not answer any more"
+
+
+def test_steps_of_an_earlier_run_are_kept_for_the_same_commit(
+    gpu_check: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter(["first", "second", "third"])
+    steps = dict.fromkeys(("litmus", "benchmark"), lambda check, limit_s: ("passed", next(said)))
+    run_with(gpu_check, monkeypatch, tmp_path, steps, "--steps", "litmus")
+    found = run_with(gpu_check, monkeypatch, tmp_path, steps, "--steps", "benchmark")
+    assert [(step["name"], step["detail"]) for step in found["steps"]] == [("litmus", "first"), ("benchmark", "second")]
+    about = gpu_check.describe(False)
+    monkeypatch.setattr(gpu_check, "describe", lambda double: {**about, "commit": "another"})
+    found = run_with(gpu_check, monkeypatch, tmp_path, steps, "--steps", "benchmark")
+    assert [(step["name"], step["detail"]) for step in found["steps"]] == [("benchmark", "third")]
+
+
+def test_a_run_that_is_ended_keeps_what_it_has(
+    gpu_check: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(check: Any, limit_s: float) -> tuple[str, str]:
+        raise gpu_check.EndedError("SIGTERM")
+
+    steps = {"litmus": lambda check, limit_s: ("passed", "all"), "benchmark": ended}
+    found = run_with(gpu_check, monkeypatch, tmp_path, steps)
+    assert [(step["name"], step["status"]) for step in found["steps"]] == [
+        ("litmus", "passed"),
+        ("benchmark", "failed"),
+    ]
+    assert found["steps"][1]["detail"] == "the run was ended: SIGTERM"
+
+
+def test_a_test_that_hangs_or_dies_costs_no_other_one(gpu_check: ModuleType, tmp_path: Path) -> None:
     texts = {
         "test_good.py": "def test_a(): pass\ndef test_b(): assert False\n",
-        "test_hangs.py": "import time\ndef test_c(): pass\ndef test_d(): time.sleep(60)\n",
+        "test_hangs.py": "import time\ndef test_c(): pass\ndef test_d(): time.sleep(60)\ndef test_e(): pass\n",
+        "test_dies.py": "import os\ndef test_f(): pass\ndef test_g(): os._exit(1)\ndef test_h(): pass\n",
         "test_broken.py": "import nothing_of_this_name\n",
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    monkeypatch.setattr(gpu_check, "conformance_files", lambda quick: [tmp_path / name for name in texts])
-    options = gpu_check.arguments(["--double", "--jobs", "1", "--file-limit", "6"])
-    check = gpu_check.Check(options, tmp_path / "out", gpu_check.environment_of(options))
-    status, detail = gpu_check.conformance(check, 30.0)
-    assert status == "failed"
-    assert detail.startswith("1 failed, 2 passed; failed:")
-    assert "test_good.py::test_b" in detail
-    found = json.loads((tmp_path / "out" / "conformance.json").read_text())
-    assert found["counts"] == {"PASSED": 2, "FAILED": 1}
-    assert found["broken"]["test_hangs.py"].startswith("ended after")
+    run = gpu_check.suite.Suite(dict(os.environ), tmp_path / "logs", "cpu", 8.0, jobs=4, root=tmp_path)
+    found = run.run([tmp_path / name for name in texts], 120.0)
+    assert found["counts"] == {"PASSED": 5, "FAILED": 3}
+    assert [name.split("::")[1] for name in found["ended their process"]] == ["test_d", "test_g"]
     assert found["broken"]["test_broken.py"].startswith("status 2")
+    assert set(found["run again alone, and what had failed"]) == set(texts)
+    status, detail = gpu_check.suite.judged(found)
+    assert status == "failed"
+    assert detail.startswith("3 failed, 5 passed; run again alone: 4 files; failed: ")
+    assert "test_good.py::test_b" in detail
 
 
 def test_outcomes_of_a_test_run_that_was_cut_off_are_counted(gpu_check: ModuleType) -> None:
@@ -255,14 +317,33 @@ def test_outcomes_of_a_test_run_that_was_cut_off_are_counted(gpu_check: ModuleTy
         "tests/a.py::test_three SKIPPED (no reason) [ 30%]\n"
         "tests/a.py::test_four \n"
     )
-    assert [outcome for _, outcome in gpu_check.OUTCOME.findall(text)] == ["PASSED", "FAILED", "SKIPPED"]
+    assert [outcome for _, outcome in gpu_check.suite.OUTCOME.findall(text)] == ["PASSED", "FAILED", "SKIPPED"]
 
 
 def test_every_goal_is_measured_by_one_group(gpu_check: ModuleType, figures: ModuleType) -> None:
     run = importlib.import_module("run")
     goals = [goal for group in run.GROUPS for goal in group.goals]
-    assert sorted(goals) == sorted(goal.id for goal in figures.GOALS)
+    assert sorted([*goals, *figures.DERIVED]) == sorted(goal.id for goal in figures.GOALS)
     assert run.arguments(["--only", "pairs"]).only == ["pairs"]
+
+
+def test_all_of_it_but_the_suite_runs_on_the_double(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, str(ROOT / "scripts" / "gpu-check"), "--double", "--quick", "--no-build"]
+    command += ["--steps", "backend", "smoke", "memcheck", "litmus", "benchmark", "--within", "130"]
+    command += ["--build-dir", str(tmp_path / "build"), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=140)
+    last = done.stdout.splitlines()[-1]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert last.startswith("DOUBLE: CPU threads, not a GPU; timings mean nothing | gpu-check: passed: doubles, backend")
+    found = json.loads((out / "results.json").read_text())
+    assert found["label"].startswith("DOUBLE")
+    assert [one["name"] for one in found["steps"] if one["status"] == "skipped"] == ["memcheck"]
+    assert all(one["value"] is None and not one["tails"] for one in found["figures"])
+    assert all(one["value"] is None for one in found["floors"])
+    assert [one["id"] for one in found["figures"] if one["verdict"] == "wrong"] == []
+    assert sum(one["why"] == "ran (double: no figure)" for one in found["figures"]) >= 24
+    assert all(one["seen"] and not one["forbidden"] for one in found["litmus"])
 
 
 # -- the host's side of the litmus tests
