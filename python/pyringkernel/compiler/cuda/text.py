@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..._paths import device_roots
 from ...errors import UnsupportedError
+from ..emit.dialect_cuda import CUDA
 from ..emit.targets import emit
 
 if TYPE_CHECKING:
@@ -37,6 +38,48 @@ def device_text(program: Program, *, lines: bool = True) -> str:
     """The prelude, the handlers and the resident kernel. Raises UnsupportedOnTargetError."""
     text = emit(program, "cuda", lines=lines)
     return f'{_WHERE.format(program.block_size)}{text}\n#line 1 "resident"\n#include "{RESIDENT}"\n'
+
+
+# How the two halves call each other when they are compiled apart. The handler's half works on a copy of the call, so that
+# its compiler sees all that happens to it, and can keep it in registers.
+_HANDLERS_CALL = """
+__device__ bool rk_dispatch_linked(rk_call* call, u32 type_id, u8* state, const u8* header, u8* message, u8* shared) {
+  rk_call mine = *call;
+  const bool known = rk_dispatch(&mine, type_id, state, header, message, shared);
+  *call = mine;
+  return known;
+}
+"""
+_RUNTIME_CALLS = """
+enum : u32 {{ RK_SHARED_SIZE = {0}u, RK_BLOCK_SIZE = {1}u }};
+__device__ bool rk_writes_message(u32 type_id);
+__device__ bool rk_accepts(u32 type_id, u32 size);
+__device__ bool rk_dispatch_linked(rk_call* call, u32 type_id, u8* state, const u8* header, u8* message, u8* shared);
+#define rk_dispatch rk_dispatch_linked
+#line 1 "resident"
+#include "{2}"
+"""
+_ALONE = re.compile(r"^(__device__ (?:void rk_handle_\w+|bool rk_dispatch)\()", re.MULTILINE)
+APART = ("-rdc=true",)
+_REGISTERS, _ROUTER_THREADS = 65536, 128
+
+
+def handler_text(program: Program, *, lines: bool = True) -> str:
+    """The prelude and the handlers, to be linked with runtime_text(). Raises UnsupportedOnTargetError."""
+    text = _ALONE.sub(r"static \1", emit(program, "cuda", lines=lines))  # nobody else calls these
+    return f'{_WHERE.format(program.block_size)}{text}\n#line 1 "rk_dispatch_linked"{_HANDLERS_CALL}'
+
+
+def runtime_text(program: Program) -> str:
+    """The resident kernel for handlers with blocks and shared memory of these sizes."""
+    calls = _RUNTIME_CALLS.format(program.shared_size, program.block_size, RESIDENT)
+    return f"{_WHERE.format(program.block_size)}{CUDA.prelude()}{calls}"
+
+
+def options_apart(program: Program) -> list[str]:
+    """Functions that are compiled apart do not see the kernel's launch bounds: a block must find its registers."""
+    threads = max(program.block_size, _ROUTER_THREADS)
+    return [*APART, *([f"--maxrregcount={_REGISTERS // threads // 8 * 8}"] if threads > 256 else [])]
 
 
 @functools.cache
