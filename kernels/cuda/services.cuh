@@ -147,9 +147,8 @@ RK_OP u32 state_of(const LinkEntry* entry) {
   return entry == nullptr ? static_cast<u32>(kLinkByHost) : rk_ld_acquire_gpu(&entry->state);  // E1: ring and doorbell
 }
 
-RK_COLD u32 send_to(rk_call* call, u32 index, u32 instance, const MessageHeader& given, const u8* payload) {
+RK_COLD u32 send_to(rk_call* call, u32 index, u32 instance, MessageHeader& header, const u8* payload) {
   Block& block = block_of(call);
-  MessageHeader header = given;
   if (index == block.grid->host_target) {
     header.dest = Address::make(Address{block.grid->self}.node(), 0).word;
     return send_to_host(block, header, payload);

@@ -31,6 +31,7 @@ def _cuda() -> None:
 
 
 def _nvrtc(version: int) -> None:
+    from .compiler.cuda.linking import linker_for
     from .compiler.cuda.nvrtc import find
 
     try:
@@ -39,6 +40,8 @@ def _nvrtc(version: int) -> None:
         _line("  nvrtc", f"not available: {error}")
         return
     _line("  nvrtc", f"{found} from {found.origin}: {found.path}, {_archs(found.archs)}")
+    linker = linker_for(found)
+    _line("  nvjitlink", f"{linker} from {linker.path}" if linker else "none beside it: handlers compile more slowly")
 
 
 def _device(index: int) -> None:

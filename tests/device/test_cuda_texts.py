@@ -14,6 +14,7 @@ import c_programs  # noqa: E402
 import toolchains  # noqa: E402
 
 from pyringkernel.compiler import ir  # noqa: E402
+from pyringkernel.compiler.cuda.text import handler_text, runtime_text  # noqa: E402
 from pyringkernel.compiler.emit.dialect_cuda import CUDA  # noqa: E402
 from pyringkernel.compiler.emit.emit_c import emit_program  # noqa: E402
 from pyringkernel.compiler.ir import Type  # noqa: E402
@@ -48,6 +49,15 @@ def test_all_that_a_handler_may_ask_for_compiles() -> None:
     done = toolchains.compile_cuda(resident(c_programs.device(Type.F32)), "sm_90", OPTIONS)
     assert done.ok, done.log[:4000]
     assert done.log == ""
+
+
+def test_the_halves_that_are_linked_compile_without_a_warning() -> None:
+    options = (*OPTIONS, "-rdc=true")
+    program = c_programs.device(Type.F32)
+    for half in (handler_text(program), runtime_text(program)):
+        done = toolchains.compile_cuda(half, "sm_90", options)
+        assert done.ok, done.log[:4000]
+        assert done.log == ""
 
 
 def test_no_thread_needs_much_memory_of_its_own() -> None:

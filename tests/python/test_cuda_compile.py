@@ -209,8 +209,9 @@ def test_an_error_is_told_at_the_line_of_the_users_file(
 ) -> None:
     stub = {text.RESIDENT: (HERE.parents[1] / "compiler" / "shims" / "cuda_stubs.cuh").read_text()}
     monkeypatch.setattr(cuda, "device_headers", lambda: stub)
-    whole = cuda.device_text
-    monkeypatch.setattr(cuda, "device_text", lambda program: whole(program).replace(" * 3u", " * nothing_here"))
+    for name in ("device_text", "handler_text"):  # compiled together, or to be linked
+        right = getattr(cuda, name)
+        monkeypatch.setattr(cuda, name, lambda program, right=right: right(program).replace(" * 3u", " * nothing_here"))
     with pytest.raises(rk.DeviceCompileError) as caught:
         compile_device(triple.program, real, HOPPER, cache=store)
     line = inspect.getsourcelines(triple.__wrapped__)[1] + 2

@@ -114,9 +114,10 @@ def _linked(
     store: CompileCache | None,
 ) -> tuple[bytes, str] | None:
     """None: it cannot be linked, for whatever reason; together they can be compiled all the same."""
-    apart = [*options, *options_apart(program)]
+    apart = [*options, *options_apart(program, runtime=False)]
     handler, said = _compiled(program.name, compiler, arch, handler_text(program), {}, apart)
-    parts = [("resident", _runtime(program, compiler, arch, apart, store)), (program.name, handler)]
+    resident = _runtime(program, compiler, arch, [*options, *options_apart(program, runtime=True)], store)
+    parts = [("resident", resident), (program.name, handler)]
     try:
         return linker.link(parts, [f"-arch={arch}", *(["-lineinfo"] if "-lineinfo" in options else [])]), said
     except NvrtcError as error:

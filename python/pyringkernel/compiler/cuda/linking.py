@@ -85,7 +85,10 @@ def _candidates(compiler: Nvrtc) -> Iterator[str]:
     if not folder.is_absolute():
         yield name
         return
-    for place in (folder, folder.parents[1] / "nvjitlink" / "lib"):  # cu13/lib has both; in wheels for 12 it is apart
+    for place in (
+        folder,
+        folder.parent.parent / "nvjitlink" / "lib",
+    ):  # cu13/lib has both; in wheels for 12 it is apart
         if (place / name).exists():
             yield str(place / name)
 

@@ -60,8 +60,8 @@ __device__ bool rk_dispatch_linked(rk_call* call, u32 type_id, u8* state, const 
 #include "{2}"
 """
 _ALONE = re.compile(r"^(__device__ (?:void rk_handle_\w+|bool rk_dispatch)\()", re.MULTILINE)
-APART = ("-rdc=true",)
 _REGISTERS, _ROUTER_THREADS = 65536, 128
+_OF_RUNTIME = 96  # registers: five blocks of the router's size on a multiprocessor
 
 
 def handler_text(program: Program, *, lines: bool = True) -> str:
@@ -76,10 +76,10 @@ def runtime_text(program: Program) -> str:
     return f"{_WHERE.format(program.block_size)}{CUDA.prelude()}{calls}"
 
 
-def options_apart(program: Program) -> list[str]:
+def options_apart(program: Program, *, runtime: bool) -> tuple[str, str]:
     """Functions that are compiled apart do not see the kernel's launch bounds: a block must find its registers."""
-    threads = max(program.block_size, _ROUTER_THREADS)
-    return [*APART, *([f"--maxrregcount={_REGISTERS // threads // 8 * 8}"] if threads > 256 else [])]
+    most = min(255, _REGISTERS // max(program.block_size, _ROUTER_THREADS) // 8 * 8)
+    return "-rdc=true", f"--maxrregcount={min(most, _OF_RUNTIME) if runtime else most}"
 
 
 @functools.cache
