@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import statistics
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from figures import Figure, percentiles
+from gpu import open_gpu
 from handlers import Block64, blocks, make_echo
 from setting import WAIT_S, Setting, now
 
@@ -65,6 +67,25 @@ def beside_torch(setting: Setting) -> list[Figure]:
     ]
 
 
+def storm(setting: Setting) -> list[Figure]:
+    """cuMemAlloc and cuMemFree again and again, which may wait for the whole device: leases let them have it."""
+    gpu = open_gpu(setting.double)
+    (row,) = blocks(64, 1)
+    message, wrong, times = Block64.from_payload(row.tobytes()), 0, []
+    with setting.runtime(lease=0.05) as rt:
+        kernel = rt.launch(make_echo(setting.threads))
+        for _ in range(setting.count(40, 4)):
+            begin = now()
+            address = ctypes.c_uint64()
+            gpu.do("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(1 << 20))
+            gpu.do("cuMemFree_v2", address)
+            times.append((now() - begin) * 1e3)
+            wrong += int(kernel.call(message, timeout=WAIT_S).check != row["check"])
+    counts = {"samples": len(times), "wrong": wrong}
+    note = "lease of 50 ms; a MiB each time; the kernel answered after each"
+    return [Figure("G12 storm", max(times), percentiles(times), counts, note=note)]
+
+
 def power_w(seconds: float) -> list[float]:
     """What nvidia-smi says in this time."""
     command = ["nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits", "-i", "0"]
@@ -115,6 +136,3 @@ def wake(setting: Setting) -> Figure:
             wrong += int(reply.check != row["check"])
     tails = percentiles(np.asarray(times))
     return Figure("G13 wake", tails["p50"], tails, {"samples": len(times), "wrong": wrong})
-
-
-GROUPS = {"beside_torch": beside_torch, "idle": idle}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 
 from batches import totals_of
 from handlers import Ball, Block64, blocks, make_echo, make_player, make_sink
@@ -40,13 +41,22 @@ def game(rt: rk.Runtime, messages: int) -> int:
     return int(ping.receive(timeout=PATIENCE_S).hits != messages + 1)
 
 
-PARTS = {"echoes": echoes, "batch": batch, "game": game}
+def stay(rt: rk.Runtime, messages: int) -> int:
+    """Resident until the process is killed."""
+    wrong = echoes(rt, messages)
+    print(RESIDENT, flush=True)
+    time.sleep(PATIENCE_S * 3)
+    return wrong
+
+
+RESIDENT = "resident"
+PARTS = {"echoes": echoes, "batch": batch, "game": game, "stay": stay}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=20)
-    parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--part", nargs="+", choices=list(PARTS), default=["echoes", "batch", "game"])
     given = parser.parse_args()
     backend = os.environ.get("RK_GPU_BACKEND", "cuda")
     options = {"lease": 0.05} if backend == "cuda" else {}

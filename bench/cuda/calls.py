@@ -1,8 +1,10 @@
-"""G2 and G10: single messages from Python, beside what a launch from Python costs."""
+"""G2 and G10: single messages from Python. launchers.py has what a launch from Python costs."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,25 +21,6 @@ POOL = 256
 def pool() -> list[Any]:
     """Messages and nothing but: how they are made is no part of a call."""
     return [Block64.from_payload(row.tobytes()) for row in blocks(64, POOL)]
-
-
-def launchers() -> dict[str, Callable[[], object]]:
-    """What else a Python program can do: launch something that does nothing useful, and wait for it."""
-    found: dict[str, Callable[[], object]] = {}
-    try:
-        import torch
-
-        if torch.cuda.is_available():
-            numbers, stream = torch.zeros(16, device="cuda"), torch.cuda.current_stream()
-
-            def torch_add() -> None:
-                numbers.add_(1.0)
-                stream.synchronize()
-
-            found["torch: add_ of 16 numbers, stream.synchronize()"] = torch_add
-    except Exception:  # absent, or without this device: then it is no baseline
-        pass
-    return found
 
 
 def call_times(kernel: Any, samples: int, others: dict[str, Callable[[], object]]) -> tuple[Any, dict[str, Any], int]:
@@ -119,19 +102,80 @@ def soak(setting: Setting, kernel: Any) -> Figure:
     return Figure("G10", value, tails, counts, why="" if value else "too few samples", note=note)
 
 
+def load(setting: Setting) -> Figure:
+    """Batches at 80 % of the peak, and a call behind each: its tail against its median."""
+    seconds, size = (0.2, 32) if setting.double else (min(setting.seconds, 3.0 if setting.quick else 600.0), 1024)
+    rows, times, sent, clock = blocks(64, size), [], 0, time.perf_counter
+    with setting.runtime() as rt:
+        kernel = rt.launch(make_sink(64, setting.threads), capacity=4 * size)
+
+        def batch() -> tuple[int, int, int]:
+            nonlocal sent
+            sent += kernel.send_many(rows, timeout=WAIT_S)
+            return totals_of(kernel)
+
+        begin, peaks = clock(), 0
+        while clock() - begin < seconds / 10:
+            batch()
+            peaks += 1
+        pace = (clock() - begin) / max(peaks, 1) / 0.8
+        power = Power()
+        with power, undisturbed():
+            end = clock() + seconds
+            following = clock()
+            while (at := clock()) < end:
+                if at < following:
+                    continue  # the wait is too short to sleep
+                totals = batch()
+                times.append(clock() - max(at, following))
+                following += pace
+        received, wrong, _ = totals
+    tails = percentiles(np.asarray(times) * 1e6)
+    value = tails["p99.9"] / tails["p50"] if "p99.9" in tails else None
+    counts = {"samples": len(times), "received": received, "wrong": wrong, "lost": max(0, sent - received)}
+    note = f"{size} messages and a call at 80 % of the peak for {seconds:.0f} s; times of both, in us. {power}"
+    return Figure("G10 load", value, tails, counts, why="" if value else "too few samples", note=note)
+
+
+class Power:
+    """What nvidia-smi says of the GPU meanwhile, once a second."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._child: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Power:
+        command = [
+            "nvidia-smi",
+            "--query-gpu=power.draw,utilization.gpu,clocks.sm",
+            "--format=csv,noheader",
+            "-lms",
+            "1000",
+        ]
+        with contextlib.suppress(OSError):
+            self._child = subprocess.Popen([*command, "-i", "0"], stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child is not None:
+            self._child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._lines = self._child.communicate(timeout=10)[0].splitlines()
+
+    def __str__(self) -> str:
+        return f"nvidia-smi in the middle of it: {self._lines[len(self._lines) // 2]}" if self._lines else ""
+
+
 def group(setting: Setting) -> Iterator[Figure]:
-    others = {} if setting.double else launchers()
-    for other in others.values():  # loads what it needs, which may need a device that does nothing else
-        other()
     with setting.runtime() as rt:
         kernel = rt.launch(make_echo(setting.threads))
         samples = setting.count(120_000, 200)
-        times, theirs, wrong = call_times(kernel, samples, others)
-        against = {name: percentiles(values[samples // 10 :] / 1e3) for name, values in theirs.items()}
-        yield latency("G2", times, wrong, against=against)
+        times, _, wrong = call_times(kernel, samples, {})
+        yield latency("G2", times, wrong)
         times, wrong = asyncio.run(asks_one_by_one(kernel, setting.count(50_000, 100)))
         yield latency("G2 asyncio", times, wrong)
         times, wrong = asyncio.run(asks_in_batches(kernel, setting.count(2_000, 5)))
         yield latency("G2 asyncio 64", times, wrong)
         yield soak(setting, kernel)
     yield send_rate(setting)
+    yield load(setting)

@@ -30,6 +30,7 @@ GOALS = [
     Goal("G1 floor", "the same p50 over that of the bare mailbox", "times", 1.5, "<="),
     Goal("G2", "call() in Python, 64 B, p50", "us", 3.0, "<=", "round trip"),
     Goal("G2 over C", "what Python adds to the loop in C, p50", "us", 0.3, "<="),
+    Goal("G2 ratio", "best launch and wait of another Python package over call(), p50", "times", None, ">="),
     Goal("G2 asyncio", "await ask(), one at a time, p50", "us", 12.0, "<=", "round trip"),
     Goal("G2 asyncio 64", "await of 64 at once, a message", "us", 1.0, "<="),
     Goal("G2 send", "send(), one call a message", "M/s", 10.0, ">="),
@@ -43,9 +44,13 @@ GOALS = [
     Goal("G5 block", "hop between kernels of one block", "ns", 50.0, "<="),
     Goal("G5 cluster", "hop between kernels of one cluster", "ns", 150.0, "<="),
     Goal("G5 grid", "hop between two kernels, ping-pong / 2", "ns", 450.0, "<=", "L2 hop"),
-    Goal("G6", "66 pairs of instances, 64 B", "M/s", 1000.0, ">="),
-    Goal("G7", "1 to 131 instances: the last one has it", "us", 1.0, "<=", "L2 hop"),
-    Goal("G7 gather", "until 131 acknowledgements are in one place", "us", 2.5, "<=", "L2 hop"),
+    Goal("G5 block bare", "the same without handlers: two warps of a block", "ns", 50.0, "<="),
+    Goal("G5 cluster bare", "two blocks of a cluster", "ns", 150.0, "<="),
+    Goal("G5 grid bare", "two blocks, tagged units", "ns", 450.0, "<=", "L2 hop"),
+    Goal("G5 grid bare, release", "two blocks, release and acquire", "ns", 900.0, "<=", "L2 hop"),
+    Goal("G6", "66 pairs of instances, 64 B", "M/s", 1000.0, ">=", "pairs, bare"),
+    Goal("G7", "1 to 131 instances: the last one has it", "us", 1.0, "<=", "fan-out, bare"),
+    Goal("G7 gather", "until 131 acknowledgements are in one place", "us", 2.5, "<=", "gather, bare"),
     Goal("G8", "pipeline of 4 stages, 32 B", "M/s", 50.0, ">="),
     Goal("G9 create", "launch() until the device has begun", "us", 3.0, "<="),
     Goal("G9 restart", "restart of a failed instance, until it answers", "us", 5.0, "<=", "round trip"),
@@ -53,11 +58,14 @@ GOALS = [
     Goal("G9 pause", "deactivate(), acknowledged by the device", "us", None, "<=", "round trip"),
     Goal("G9 resume", "activate(), acknowledged by the device", "us", None, "<=", "round trip"),
     Goal("G10", "p99.9 over p50 of G2 while it runs on", "times", 3.0, "<="),
+    Goal("G10 load", "p99.9 over p50 of batches and calls at 80 % of the peak", "times", 3.0, "<="),
     Goal("G11 drain", "terminate() of a kernel with 256 messages, after the last one", "us", 50.0, "<="),
     Goal("G11 stuck", "a handler that does not end is noticed", "ms", 100.0, "<="),
     Goal("G11 again", "until the device answers again afterwards", "ms", 2000.0, "<="),
+    Goal("G11 host", "a process is killed, until another is answered", "ms", 2000.0, "<="),
     Goal("G12 matmul", "torch matmul beside 4 resident blocks, slower by", "%", 6.0, "<="),
     Goal("G12 sync", "torch.cuda.synchronize() while resident, longest", "ms", None, "<="),
+    Goal("G12 storm", "cuMemAlloc and cuMemFree while resident, longest", "ms", None, "<="),
     Goal("G13 idle", "power of an idle resident kernel above none", "W", None, "<="),
     Goal("G13 wake", "wake-up after 1 s without messages, p50", "us", 20.0, "<=", "round trip"),
 ]
@@ -167,7 +175,7 @@ def judged(figures: list[Figure], floors: list[Floor], double: bool) -> list[dic
 
 
 def percentiles(samples: Any) -> dict[str, float]:
-    """p50, p99, p99.9 and max of an array; the highest ones only where there are samples enough for them."""
+    """p50, p99, p99.9, min and max of an array; the highest ones only where there are samples enough for them."""
     import numpy as np
 
     values = np.sort(np.asarray(samples, dtype=np.float64))
@@ -176,4 +184,4 @@ def percentiles(samples: Any) -> dict[str, float]:
     wanted = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
     enough = {name: share for name, share in wanted.items() if len(values) * (1 - share) >= 1 or share == 0.5}
     found = {name: float(values[min(int(share * len(values)), len(values) - 1)]) for name, share in enough.items()}
-    return found | {"max": float(values[-1])}
+    return found | {"min": float(values[0]), "max": float(values[-1])}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
 from typing import Any
 
 import numpy as np
 from batches import totals_of
+from bounded import RESIDENT
 from figures import Figure, percentiles
+from gpu import HERE
 from handlers import Block64, blocks, make_echo, make_fragile, make_sink
-from setting import WAIT_S, Setting, now
+from setting import WAIT_S, Setting, WrongError, now
 
 import pyringkernel as rk
 
@@ -135,4 +139,31 @@ def stuck(setting: Setting) -> list[Figure]:
     ]
 
 
-GROUPS = {"created": created, "paused": paused, "restarted": restarted, "drained": drained, "stuck": stuck}
+def killed(setting: Setting) -> list[Figure]:
+    """A process with a resident kernel is killed: how long until it is gone, and a new runtime here is answered. Less
+    what the same takes when nobody was killed."""
+    handler, (row,) = make_echo(setting.threads), blocks(64, 1)
+    message, times, wrong = Block64.from_payload(row.tobytes()), [], 0
+
+    def answered() -> float:
+        nonlocal wrong
+        begin = now()
+        with setting.runtime() as rt:
+            wrong += rt.launch(handler).call(message, timeout=WAIT_S).check != row["check"]
+            return now() - begin
+
+    answered()  # compiles
+    usual = min(answered() for _ in range(3))
+    command = [sys.executable, str(HERE / "bounded.py"), "--part", "stay", "--messages", "2"]
+    for _ in range(setting.count(5, 1)):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            seen = any(RESIDENT in line for line in iter(child.stdout.readline, ""))
+            begin = now()
+            child.kill()
+            child.wait()
+        if not seen:
+            raise WrongError("the process that was to be killed ended by itself")
+        gone = now() - begin
+        times.append(max(0.0, gone + answered() - usual))
+    return [figure("G11 host", times, 1e3, counts={"wrong": wrong}, note="beyond what a launch takes without it")]

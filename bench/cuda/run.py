@@ -50,8 +50,11 @@ class Group:
 
 GROUPS = [
     Group("round_trip", ("G1", "G1 p99", "G1 ratio"), 60, "round_trip"),
-    Group("calls", ("G2", "G2 asyncio", "G2 asyncio 64", "G2 send", "G10"), 100, "calls", environment=LAZILY),
+    Group(
+        "calls", ("G2", "G2 asyncio", "G2 asyncio 64", "G2 send", "G10", "G10 load"), 120, "calls", environment=LAZILY
+    ),
     Group("batches", ("G3 64", "G3 256", "G3 1024", "G4 64", "G4 256", "G4 1024"), 80, "batches"),
+    Group("bare", ("G5 block bare", "G5 cluster bare", "G5 grid bare", "G5 grid bare, release"), 40, "hops"),
     Group("hops", ("G5 block", "G5 cluster", "G5 grid"), 30, "links", "hops"),
     Group("pairs", ("G6",), 40, "links", "pairs"),
     Group("fan_out", ("G7", "G7 gather"), 30, "links", "fan_out"),
@@ -61,6 +64,8 @@ GROUPS = [
     Group("restarted", ("G9 restart",), 30, "life", "restarted"),
     Group("drained", ("G11 drain",), 30, "life", "drained"),
     Group("stuck", ("G11 stuck", "G11 again"), 30, "life", "stuck"),
+    Group("killed", ("G11 host",), 60, "life", "killed"),
+    Group("storm", ("G12 storm",), 40, "beside", "storm"),
     Group("beside_torch", ("G12 matmul", "G12 sync"), 80, "beside", "beside_torch", LAZILY),
     Group("idle", ("G13 idle", "G13 wake"), 60, "beside", "idle"),
 ]
@@ -181,7 +186,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer samples")
     parser.add_argument("--backend", default="cuda")
     parser.add_argument("--only", nargs="+", choices=[group.name for group in GROUPS], metavar="GROUP")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of the figure that runs for a while (G10)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each figure that runs for a while (G10)")
     parser.add_argument("--limit", type=float, default=480.0, help="seconds for everything")
     parser.add_argument("--verbose", action="store_true", help="what the groups print to stderr")
     parser.add_argument("--keep", action="store_true", help="what the file has of groups that are not run now")

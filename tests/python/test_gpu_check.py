@@ -108,7 +108,7 @@ def test_a_number_of_messages_that_did_not_arrive_whole_is_no_number(
 
 
 def test_floors_are_compared_in_the_goals_unit(figures: ModuleType) -> None:
-    floors = [figures.Floor("L2 hop", 200.0, "ns", "how"), figures.Floor("round trip", None, "us", "how", "why")]
+    floors = [figures.Floor("fan-out, bare", 200.0, "ns", "how"), figures.Floor("round trip", None, "us", "how", "why")]
     rows = figures.judged([measured(figures, "G7", 0.8), measured(figures, "G1", 2.0)], floors, False)
     assert by_id(rows, "G7")["floor_value"] == pytest.approx(0.2)
     assert by_id(rows, "G7")["floor_ratio"] == pytest.approx(4.0)
@@ -117,8 +117,8 @@ def test_floors_are_compared_in_the_goals_unit(figures: ModuleType) -> None:
 
 def test_percentiles_need_samples(figures: ModuleType) -> None:
     assert figures.percentiles([]) == {}
-    assert set(figures.percentiles(range(50))) == {"p50", "max"}
-    assert set(figures.percentiles(range(5000))) == {"p50", "p99", "p99.9", "max"}
+    assert set(figures.percentiles(range(50))) == {"p50", "min", "max"}
+    assert set(figures.percentiles(range(5000))) == {"p50", "p99", "p99.9", "min", "max"}
     assert figures.percentiles(range(1000))["p99"] == 990
 
 
@@ -390,5 +390,5 @@ def test_the_device_texts_compile(gpu_check: ModuleType, monkeypatch: pytest.Mon
         nvrtc = gpu.Nvrtc()
     except gpu.GpuError as error:
         pytest.skip(f"NVRTC: {error}")
-    for text in ("echo.cuh", "floors.cuh", "litmus.cuh"):
+    for text in ("echo.cuh", "floors.cuh", "hops.cuh", "litmus.cuh"):
         assert nvrtc.cubin(text, arch).startswith(b"\x7fELF")
