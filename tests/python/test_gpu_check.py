@@ -214,7 +214,6 @@ def test_the_steps_go_on_after_one_that_fails_or_raises(
     plan, out = gpu_check.Plan, tmp_path / "out"
     steps = {"build": plan(fails, 5, 10, 10), "litmus": plan(raises, 5, 10, 10), "benchmark": plan(passes, 5, 10, 5)}
     monkeypatch.setattr(gpu_check, "STEPS", steps)
-    monkeypatch.setattr(gpu_check, "smi", dict)
     monkeypatch.setattr(gpu_check, "answers", lambda check: True)
     monkeypatch.setattr(sys, "argv", ["gpu-check", "--quick", "--out", str(out), "--build-dir", str(tmp_path / "b")])
     assert gpu_check.main() == 1
@@ -238,7 +237,6 @@ def run_with(
 ) -> dict[str, Any]:
     """The results of a run with other steps."""
     monkeypatch.setattr(gpu_check, "STEPS", {name: gpu_check.Plan(what, 5, 10, 10) for name, what in steps.items()})
-    monkeypatch.setattr(gpu_check, "smi", dict)
     given = ["gpu-check", "--out", str(tmp_path / "out"), "--build-dir", str(tmp_path / "build"), *more]
     monkeypatch.setattr(sys, "argv", given)
     gpu_check.main()
