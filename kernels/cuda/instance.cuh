@@ -294,6 +294,7 @@ RK_COLD void end(Block& block, SharedBytes& shared) {
   block.phase = kPhaseEnded;
   order_all(block, shared, kOrderReport);
   tell_status(block);
+  rk_fence_sys();  // U4
   EndedBody body{};
   body.failed = has_failed(block) ? 1 : 0;
   send_up(block, kUpEnded, &body, sizeof(body), nullptr, nullptr);

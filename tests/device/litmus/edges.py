@@ -43,6 +43,7 @@ EDGES = {
     "U1": "a unit of the up ring: instance -> host",
     "U2": "slots of the up ring are free again: host -> router -> instance",
     "U3": "tickets of the up ring: instances among themselves",
+    "U4": "the last status of an instance, and that it has ended: instance -> host",
     "C1": "a command, and all that came before it: host -> router",
     "C2": "a command, finish, hold: router -> instance",
     "C3": "epoch_seen, and the counters beside it: instance -> host",
@@ -79,6 +80,7 @@ U2 renew       ld    acquire sys 64
 U2 pass        st    release gpu 64
 U2 look        ld    acquire gpu 64
 U3 ticket      add   relaxed gpu 64
+U4 fence       fence acq_rel sys 0
 C1 host        st    release sys 64  host
 C1 read        ld    acquire sys 64
 C2 pass        st    release gpu 64

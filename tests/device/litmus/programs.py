@@ -66,6 +66,14 @@ def the_host_finds_the_bytes_with_the_tag(t: Text) -> Sequence[Thread]:
     )
 
 
+@litmus("U4", lambda v: v["host.tag"] == 1 and v["host.handled"] == 0, ("unit",))
+def the_status_of_an_instance_that_ended_is_its_last(t: Text) -> Sequence[Thread]:
+    return (
+        thread("instance", INSTANCE, store("handled", 1), t.op("U4.fence"), t.op("U1.put", "u", 1)),
+        thread("host", HOST, t.op("U1.host_tag", "u.tag", into="tag"), load("handled", "handled")),
+    )
+
+
 @litmus("D2", lambda v: v["router.u.tag"] == 1 and v["host.read"] == 1 and v["router.u.data"] == 2, ("unit",))
 def a_down_slot_is_read_before_it_is_overwritten(t: Text) -> Sequence[Thread]:
     return (
