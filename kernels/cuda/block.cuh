@@ -81,7 +81,8 @@ RK_COLD void copy_bytes(u8* to, const u8* from, u32 size) {
   for (; done < size; ++done) to[done] = from[done];
 }
 
-// Hot for about 2 us, then naps of 20 ns that double up to 1 us, and to 20 us after 1 ms.
+// Hot for about 2 us, then naps of 20 ns that double up to 1 us, and to 10 us after 100 ms: who calls a hundred times a
+// second does not wait for more than a nap of 1 us (which may take two).
 struct Rest {
   u64 since = 0;
   u32 nap = 20;
@@ -92,7 +93,7 @@ RK_COLD void rest(Rest& mine) {
   const u64 idle = now - mine.since;
   if (idle < 2000) return;
   rk_nanosleep(mine.nap);
-  const u32 most = idle > 1000000 ? 20000 : 1000;
+  const u32 most = idle > 100000000 ? 10000 : 1000;
   mine.nap = mine.nap * 2 < most ? mine.nap * 2 : most;
 }
 

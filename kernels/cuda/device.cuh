@@ -112,7 +112,14 @@ RK_OP unsigned long long rk_globaltimer() {
   return ns;
 }
 RK_OP void rk_nanosleep(unsigned ns) { asm volatile("nanosleep.u32 %0;" : : "r"(ns) : "memory"); }
-RK_OP void rk_barrier() { __syncthreads(); }
+// Not __syncthreads(), which all threads of a warp have to reach in one place: the first thread of a block comes from
+// elsewhere than those that follow it (PTX ISA, barrier.sync without .aligned).
+RK_OP void rk_barrier() { asm volatile("barrier.sync 0;" : : : "memory"); }
+// The lanes of a warp, which came from different places, go on together: for speed only.
+RK_OP void rk_converge(unsigned threads) {
+  const unsigned left = threads - (threadIdx.x & ~31u);
+  __syncwarp(0xFFFFFFFFu >> (32u - (left < 32u ? left : 32u)));
+}
 RK_OP void rk_trap() { asm volatile("trap;"); }
 
 // All lanes of a warp of the router take part.
@@ -127,6 +134,7 @@ RK_OP void rk_router_sync() { __syncwarp(0xFFFFFFFFu); }
 #define RK_OP inline
 #define RK_COLD static __attribute__((noinline))
 #define RK_UNROLL(n)
+RK_OP void rk_converge(unsigned) {}
 #define rk_ld_relaxed_cta rk_ld_relaxed_gpu
 #define rk_ld_acquire_cta rk_ld_acquire_gpu
 #define rk_st_relaxed_cta rk_st_relaxed_gpu

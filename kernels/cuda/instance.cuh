@@ -102,6 +102,7 @@ RK_COLD void report_latencies(const Block& block) {
 
 // A function of its own, so that the handler's code is there once.
 RK_COLD void obey(Block& block, SharedBytes& shared, u32 order) {
+  if (RK_BLOCK_SIZE > 1) rk_converge(RK_BLOCK_SIZE);
   if (order == kOrderHandle) run_handler(block, shared);
   if (order == kOrderRestore) restore(block);
   if (order == kOrderReport) report_latencies(block);

@@ -32,7 +32,7 @@ struct Router {
 struct Warp {
   GridBlock* grid;
   Router* router;
-  u64 slot;
+  u64 slot, turn;  // its own, and the one that was looked at last
   u32 index, lane;
   Slot held;
 };
@@ -55,11 +55,16 @@ RK_COLD void report_fault(const GridBlock& grid, u32 fault, u32 detail) {
 
 // -- whose turn it is -------------------------------------------------------------------------------------------------
 
-RK_OP bool has_turn(const Warp& warp) {
-  u32 mine = 0;
-  if (is_leader(warp)) mine = rk_ld_acquire_cta(&warp.router->turn) == warp.slot ? 1 : 0;  // R1: places, long record
+enum : u32 { kTurnIsMine = 1, kTurnMoved = 2 };
+RK_OP u32 look_at_turn(Warp& warp) {
+  u32 found = 0;
+  if (is_leader(warp)) {
+    const u64 turn = rk_ld_acquire_cta(&warp.router->turn);  // R1: places, long record
+    found = (turn == warp.slot ? u32{kTurnIsMine} : 0) | (turn != warp.turn ? u32{kTurnMoved} : 0);
+    warp.turn = turn;
+  }
   rk_router_sync();
-  return rk_router_shfl(mine, 0) != 0;
+  return rk_router_shfl(found, 0);
 }
 RK_OP void pass_turn(const Warp& warp) {
   rk_router_sync();
@@ -274,13 +279,14 @@ RK_OP void read_next(Warp& warp) {
   read_slot(warp.held, at<rk_unit>(grid.down), warp.slot, grid.down_slots, grid.unit_count, warp.lane);
 }
 
-// True: a slot is done with.
+// True: this warp or another one is done with a slot.
 RK_OP bool route(Warp& warp) {
   if ((warp.held.there & 1) == 0) read_next(warp);
-  if (!has_turn(warp)) return false;
+  const u32 turn = look_at_turn(warp);
+  if ((turn & kTurnIsMine) == 0) return (turn & kTurnMoved) != 0;
   if (!deliver(warp)) {
     warp.held.there = 0;
-    return false;
+    return (turn & kTurnMoved) != 0;
   }
   warp.slot += RK_ROUTER_WARPS;
   warp.held.there = 0;
@@ -291,11 +297,25 @@ RK_OP bool route(Warp& warp) {
 
 // In the registers of the clerk's first lane.
 struct Clerk {
-  u64 lease, ends, seen, after, told_read, last_turn, beat;
+  u64 lease, ends, seen, after, told_read, last_turn, beat, time;
+  u32 rounds;
   bool first, pending, leaving;
 };
 
 enum : u32 { kPassOn = 1, kLeave = 2 };
+
+// What the host's clock said at some time before now is a bound of the offset from below, and the highest of them is
+// the nearest one. It leaks by 244 ppm, more than clocks drift apart, and is left behind when a clock was set.
+RK_OP void keep_offset(GridBlock& grid, u64 time) {
+  constexpr u64 kQuarterSecond = u64{1} << 30;
+  const u64 device = ntp64_of(rk_globaltimer());
+  const u64 sample = time - device, leaked = grid.offset - ((device - grid.offset_at) >> 12);
+  const bool above = sample - leaked < u64{1} << 63;
+  const bool far = leaked - sample > kQuarterSecond;
+  const bool first = grid.offset_at == 0;
+  rk_st_relaxed_gpu(&grid.offset, above || far || first ? sample : leaked);  // H2
+  grid.offset_at = device;
+}
 
 // The host's line: four loads at once, and those that order anything again, when something is new.
 RK_OP void look_at_host(GridBlock& grid, Clerk& clerk) {
@@ -314,11 +334,12 @@ RK_OP void look_at_host(GridBlock& grid, Clerk& clerk) {
     clerk.first = false;
   }
   if (leave >= clerk.lease) clerk.leaving = true;
-  const u64 behind = time - (ntp64_of(rk_globaltimer()) + grid.offset);
-  if (behind < u64{1} << 63 && behind != 0) rk_st_relaxed_gpu(&grid.offset, grid.offset + behind);  // H2
+  if (time == clerk.time) return;
+  clerk.time = time;
+  keep_offset(grid, time);
 }
 
-RK_OP void tell_host(const GridBlock& grid, const Router& router, Clerk& clerk, u64 now) {
+RK_OP void tell_host(GridBlock& grid, const Router& router, Clerk& clerk, u64 now) {
   DeviceLine& line = *at<DeviceLine>(grid.device_line);
   const u64 turn = rk_ld_acquire_cta(&router.turn);  // R1: the warps have read the slots before
   if (turn != clerk.told_read && (turn - clerk.told_read >= grid.down_slots / 8 || turn == clerk.last_turn)) {
@@ -328,8 +349,10 @@ RK_OP void tell_host(const GridBlock& grid, const Router& router, Clerk& clerk, 
   clerk.last_turn = turn;
   if (now - clerk.beat < 20000) return;
   clerk.beat = now;
-  rk_st_relaxed_sys(&line.device_time, now);                                   // T1
-  rk_st_relaxed_sys(&line.heartbeat, rk_ld_relaxed_sys(&line.heartbeat) + 1);  // T1: own
+  rk_st_relaxed_sys(&line.device_time, now);                 // T1
+  const u64 beats = rk_ld_relaxed_gpu(&grid.heartbeat) + 1;  // T1: own
+  rk_st_relaxed_gpu(&grid.heartbeat, beats);                 // T1: own
+  rk_st_relaxed_sys(&line.heartbeat, beats);                 // T1
 }
 
 // What the clerk is to do for all instances: kPassOn, kLeave. `over`: the lease is.
@@ -419,7 +442,8 @@ RK_OP void run_warp(Warp& warp, u64 lease, u64 lease_ns) {
   clerk.told_read = warp.grid->down_read;
   Rest nap;
   while (!is_over(warp)) {
-    if (is_clerk(warp)) keep_lease(warp, clerk);
+    // A look at the host's line takes as long as one at a slot, which a message that comes now would wait for.
+    if (is_clerk(warp) && (nap.nap > Rest{}.nap || clerk.rounds++ % 4 == 0)) keep_lease(warp, clerk);
     if (route(warp)) {
       nap = Rest{};
     } else {

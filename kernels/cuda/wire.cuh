@@ -126,6 +126,36 @@ RK_OP u32 word_from(const u8* bytes, u32 left) {
   return word;
 }
 
+// Several units' words are loaded before the first unit is stored: the loads would wait for each other behind stores.
+constexpr u32 kUnitsAtOnce = 4;
+RK_OP void put_units(UpWriter& up, const u8* bytes) {
+  u32 words[kUnitsAtOnce * 3];
+  RK_UNROLL(32)
+  for (u32 n = 0; n < kUnitsAtOnce * 3; ++n) words[n] = rk_load_u32(bytes + n * 4);
+  RK_UNROLL(32)
+  for (u32 n = 0; n < kUnitsAtOnce; ++n) {
+    RK_UNROLL(32)
+    for (u32 word = 0; word < 3; ++word) up.unit.word[word] = words[n * 3 + word];
+    flush_unit(up);
+  }
+}
+
+RK_OP void put_all(UpWriter& up, const u8* bytes, u32 size) {
+  constexpr u32 kAtOnce = kUnitsAtOnce * kUnitPayload;
+  const bool aligned = (reinterpret_cast<u64>(bytes) & 3) == 0;
+  u32 done = 0;
+  RK_UNROLL(1)
+  while (done < size) {
+    if (aligned && up.filled == 0 && size - done >= kAtOnce) {
+      put_units(up, bytes + done);
+      done += kAtOnce;
+    } else {
+      put(up, word_from(bytes + done, size - done));
+      done += 4;
+    }
+  }
+}
+
 // A record: `lead` (a body struct, whole words), then header and payload where there are. False: the host has given up.
 RK_COLD bool send_up(Block& block, u32 kind, const void* lead, u32 lead_bytes, const MessageHeader* header,
                      const u8* payload) {
@@ -150,9 +180,7 @@ RK_COLD bool send_up(Block& block, u32 kind, const void* lead, u32 lead_bytes, c
                      : part == 1 ? lead_bytes
                      : part == 2 ? header_bytes
                                  : payload_bytes;
-    const u8* bytes = static_cast<const u8*>(from);
-    RK_UNROLL(1)
-    for (u32 done = 0; done < size; done += 4) put(up, word_from(bytes + done, size - done));
+    put_all(up, static_cast<const u8*>(from), size);
   }
   if (up.filled != 0) flush_unit(up);
   return true;

@@ -32,13 +32,16 @@ class Device:
     text: str
     arch: str = "compute_90"
 
-    def memory(self) -> list[Memory]:
+    def ptx(self) -> str:
         # The folder stands for kernels/cuda: texts include "kernels/cuda/resident.cuh" or "device.cuh".
         include = [f"-I{self.folder.parent.parent}", f"-I{self.folder}", f"-I{ROOT / 'cpp' / 'include'}"]
         compiled = compile_cuda(self.text, self.arch, (*CUDA_OPTIONS, "-lineinfo", *include))
         if not compiled.ok:
             raise AssertionError(compiled.log[:4000])
-        return list(memory_of(compiled.ptx, PRIMITIVES))
+        return compiled.ptx
+
+    def memory(self) -> list[Memory]:
+        return list(memory_of(self.ptx(), PRIMITIVES))
 
     def sources(self) -> Sources:
         return Sources(self.folder, PRIMITIVES, self.text)

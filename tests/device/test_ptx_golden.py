@@ -209,6 +209,15 @@ SHARED = (
 
 @needs_kernels
 @pytest.mark.parametrize("arch", ARCHS)
+def test_no_barrier_asks_a_warp_to_come_in_one_piece(arch: str) -> None:
+    """The first thread comes to it from elsewhere than the others: `bar` and `.aligned` are undefined there."""
+    ptx = Device(KERNELS, resident_text(), arch).ptx()
+    barriers = set(re.findall(r"\b(?:bar|barrier)\.(?!warp)[\w.]+", ptx))
+    assert barriers == {"barrier.sync", "barrier.red.and.pred"}
+
+
+@needs_kernels
+@pytest.mark.parametrize("arch", ARCHS)
 def test_the_device_code_is_as_the_golden_table(arch: str) -> None:
     device = Device(KERNELS, resident_text(), arch)
     assert problems(device.memory(), device.sources(), golden()) == []

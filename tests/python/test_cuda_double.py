@@ -28,6 +28,10 @@ class Number:
     value: rk.u32
 
 @rk.message
+class Moment:
+    time: rk.u64
+
+@rk.message
 class Block:
     words: rk.Array[rk.u32, 250_000]
 
@@ -51,6 +55,10 @@ def wide(ctx: rk.Context, msg: Number) -> Number:
     ctx.atomic_add(sums[0], 1)
     ctx.sync_threads()
     return Number(value=sums[0] * msg.value)
+
+@rk.kernel
+def stamped(ctx: rk.Context, msg: Number) -> Moment:
+    return Moment(time=ctx.now().time)
 
 @rk.kernel
 def turned(ctx: rk.Context, msg: Block) -> Block:
@@ -186,6 +194,26 @@ def test_leases_come_and_go_beneath_a_kernel(run: Callable[[str], list[str]]) ->
             print(rt.launch(add).call(Number(value=2), timeout=30.0).value)
     """)
     assert out == ["True", "2"]
+
+
+@pytest.mark.parametrize("ahead_ms", [-3_600_000, -500, 500, 3_600_000])
+@pytest.mark.parametrize("ppm", [-150, 150])
+def test_a_device_whose_clock_is_wrong_tells_the_hosts_time(
+    run: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch, ahead_ms: int, ppm: int
+) -> None:
+    monkeypatch.setenv("RK_DOUBLE_AHEAD_MS", str(ahead_ms))
+    monkeypatch.setenv("RK_DOUBLE_FAST_PPM", str(ppm))
+    out = run("""
+        import time
+        with rk.Runtime(backend="cuda", lease=0.05) as rt:
+            kernel, worst = rt.launch(stamped), 0
+            for n in range(60):
+                told = kernel.call(Number(value=n), timeout=30.0, deadline=10.0).time
+                worst = max(worst, abs(rt.now().time - told) / 2**32)
+                time.sleep(0.005)
+            print(worst < 0.2, kernel.telemetry().expired, len(rt.dead_letters))
+    """)
+    assert out == ["True 0 0"]
 
 
 def test_a_device_that_is_not_there_is_said_by_its_number(run: Callable[[str], list[str]]) -> None:

@@ -69,9 +69,15 @@ void* shared(void* block, unsigned long long bytes, unsigned long long align, un
   return static_cast<Block*>(block)->shared(bytes, align, used);
 }
 
+// %globaltimer: the system's time when the device was first asked, and from then on a clock of its own.
+// RK_DOUBLE_AHEAD_MS and RK_DOUBLE_FAST_PPM: by how much it is ahead, and how much faster it is; also negative.
 unsigned long long time() {
   look_alive();
-  return now_ns();
+  static const long long ppm = setting("RK_DOUBLE_FAST_PPM", 0), ahead = setting("RK_DOUBLE_AHEAD_MS", 0);
+  static const auto begin = static_cast<long long>(now_ns());
+  static const long long first = std::chrono::nanoseconds(std::chrono::system_clock::now().time_since_epoch()).count();
+  const long long since = static_cast<long long>(now_ns()) - begin;
+  return static_cast<unsigned long long>(first + ahead * 1'000'000 + since + since / 1'000'000 * ppm);
 }
 
 // A GPU's nap costs nothing. Here a thread that naps shall not keep a core busy: the longer it has done nothing but

@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::uint64_t kSmRoom = 27720;  // every number up to 12, and 14 to 16, divides it or nearly so
 
-long setting(const char* name, long otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr && *text != 0 ? std::strtol(text, nullptr, 10) : otherwise;
-}
 int number(const char* name, int otherwise) { return static_cast<int>(setting(name, otherwise)); }
 
 std::uint64_t room_of(unsigned blocks, int occupancy) { return blocks * (kSmRoom / static_cast<unsigned>(occupancy)); }
@@ -24,6 +20,11 @@ int number_in(const std::string& text, char mark, int otherwise) {
 }
 
 }  // namespace
+
+long setting(const char* name, long otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr && *text != 0 ? std::strtol(text, nullptr, 10) : otherwise;
+}
 
 std::vector<std::string> listed(const char* variable) {
   const char* text = std::getenv(variable);

@@ -122,6 +122,7 @@ Result enter(Entry entry, Needs needs);
   } while (0)
 Device* device_of(int index);  // null: there is none
 
+long setting(const char* variable, long otherwise);     // of the environment
 std::vector<std::string> listed(const char* variable);  // its text, between commas
 void* own_library();                                    // of dlopen(): close it again
 

@@ -355,7 +355,7 @@ RK_DEFINE_ABI_STRUCT(LinkTarget, 32, RK_LINK_TARGET_FIELDS)
 //   max_failures  within failure_window ns, without a supervisor
 //   up_write      ticket of the next slot of the up ring; up_read: HostLine::up_read, as the router read it
 //   begun         lease whose router has taken everything that was sent before it
-//   offset        NTP64 of the host minus that of %globaltimer
+//   offset        NTP64 of the host minus that of %globaltimer, which may be ahead; offset_at: when it was set, NTP64
 //   failure_times max_failures words of each instance
 //   gathered      blocks that came to a barrier of all instances
 //   ended         instances that are over; left: blocks that have left this lease
@@ -410,7 +410,8 @@ RK_DEFINE_ABI_STRUCT(LinkTarget, 32, RK_LINK_TARGET_FIELDS)
   F(GridBlock, u32, left, 436)                 \
   F(GridBlock, u64, heartbeat, 440)            \
   F(GridBlock, u64, gathered, 448)             \
-  F(GridBlock, Reserved<7>, reserved456, 456)
+  F(GridBlock, u64, offset_at, 456)            \
+  F(GridBlock, Reserved<6>, reserved464, 464)
 RK_DEFINE_ABI_STRUCT(GridBlock, 512, RK_GRID_BLOCK_FIELDS)
 
 // What is frozen between host and device: F(Struct, FIELD_LIST). A grid reports the sizes and offsets that its compiler

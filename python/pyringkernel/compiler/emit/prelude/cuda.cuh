@@ -12,12 +12,11 @@
 //   shared   RK_SHARED_SIZE bytes, aligned to 64, zeroed, with a barrier between that and the call
 //   rk_call  failed, errors and polls are 0 before each message; afterwards the kernel gathers them from the threads.
 //            `task` is not 0, and another one for each message: who writes it to `cancel` ends that message only
-// The macros RK_BLOCK_DIM, RK_BLOCK_ID and RK_GRID_DIM may be defined before: where a kernel has more blocks, or more threads in a
-// block, than run the handler.
-// After rk_dispatch() every thread calls rk_finish(call), the kernel's barrier at the end of a message. Warp operations
-// have no such help: a thread that fails in front of one that others reach leaves them waiting, until the watchdog
-// acts. Payloads that handlers pass to services may lie in thread-local memory: they are copied before the service
-// returns.
+// The macros RK_BLOCK_DIM, RK_BLOCK_ID and RK_GRID_DIM may be defined before: where a kernel has more blocks, or more
+// threads in a block, than run the handler. After rk_dispatch() every thread calls rk_finish(call), the kernel's
+// barrier at the end of a message. Warp operations have no such help: a thread that fails in front of one that others
+// reach leaves them waiting, until the watchdog acts. Payloads that handlers pass to services may lie in thread-local
+// memory: they are copied before the service returns.
 #define RK_INLINE __device__ __forceinline__
 
 typedef signed char i8;
@@ -43,9 +42,9 @@ struct rk_call {
   void* self;         // the services'
   const u32* cancel;  // equal to task: loops fail with RK_FAIL_CANCELLED; may be written by the host
   u32 task;
-  u32 failed;         // 0, or why the message failed
-  u32 fail_line;      // of the handler's file
-  u32 errors;         // how many were counted
+  u32 failed;     // 0, or why the message failed
+  u32 fail_line;  // of the handler's file
+  u32 errors;     // how many were counted
   u32 last_error;
   u32 error_line;
   u32 polls;  // back edges of loops
@@ -187,9 +186,24 @@ RK_INLINE bool rk_any(const rk_call* call, bool value) { return __any_sync(rk_wa
 RK_INLINE void rk_sync_warp(rk_call* call) { __syncwarp(rk_warp_mask(call)); }
 // A thread whose message failed leaves early, and the others must not wait for it for ever: each barrier asks whether
 // all threads have finished, and rk_finish() takes part in those that are still to come.
-RK_INLINE void rk_sync_block(rk_call*) { __syncthreads_and(0); }
+#ifdef __CUDACC__
+// Not __syncthreads_and(): threads of one warp may be in different barriers, one of them in rk_finish().
+RK_INLINE bool rk_block_all(bool value) {
+  u32 all;
+  asm volatile(
+      "{\n\t.reg .pred mine, all;\n\tsetp.ne.u32 mine, %1, 0;\n\tbarrier.red.and.pred all, 0, mine;\n\t"
+      "selp.u32 %0, 1, 0, all;\n\t}"
+      : "=r"(all)
+      : "r"(value ? 1u : 0u)
+      : "memory");
+  return all != 0;
+}
+#else
+RK_INLINE bool rk_block_all(bool value) { return __syncthreads_and(value ? 1 : 0) != 0; }
+#endif
+RK_INLINE void rk_sync_block(rk_call*) { rk_block_all(false); }
 RK_INLINE void rk_finish(rk_call*) {
-  while (__syncthreads_and(1) == 0) {
+  while (!rk_block_all(true)) {
   }
 }
 RK_INLINE void rk_sync_grid(rk_call* call) { rk_device_sync_grid(call); }
