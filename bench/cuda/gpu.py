@@ -97,8 +97,8 @@ class Nvrtc:
         self._nvrtc.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
         self.version = f"{major.value}.{minor.value}"
 
-    def cubin(self, name: str, arch: str) -> bytes:
-        text = (HERE / name).read_text()
+    def cubin(self, name: str, arch: str, before: str = "") -> bytes:
+        text = before + (HERE / name).read_text()
         headers = with_headers(text)
         program = ctypes.c_void_p()
         strings = ctypes.c_char_p * len(headers)
@@ -213,14 +213,15 @@ class Gpu:
         self.do("cuStreamCreateWithPriority", ctypes.byref(stream), 1, 0)
         return stream
 
-    def function(self, text: str, name: str) -> ctypes.c_void_p:
-        """A kernel of one of this folder's texts, compiled when it is first asked for."""
-        if text not in self._modules:
+    def function(self, text: str, name: str, before: str = "") -> ctypes.c_void_p:
+        """A kernel of one of this folder's texts, compiled when it is first asked for; `before`: what it begins with."""
+        key = before + text
+        if key not in self._modules:
             module = ctypes.c_void_p()
-            self.do("cuModuleLoadData", ctypes.byref(module), self.nvrtc.cubin(text, self.arch))
-            self._modules[text] = module
+            self.do("cuModuleLoadData", ctypes.byref(module), self.nvrtc.cubin(text, self.arch, before))
+            self._modules[key] = module
         function = ctypes.c_void_p()
-        self.do("cuModuleGetFunction", ctypes.byref(function), self._modules[text], name.encode())
+        self.do("cuModuleGetFunction", ctypes.byref(function), self._modules[key], name.encode())
         return function
 
     def memory(self, size: int) -> int:

@@ -327,6 +327,27 @@ __attribute__((visibility("default"))) void rk_loop_fill_units(Unit* units, u64 
   }
 }
 
+// Payload of a ring, and then a unit that names it.
+__attribute__((visibility("default"))) void rk_loop_fill_ways(u32* cells, Unit* units, u64 count, u32 round) {
+  for (u64 i = 0; i < count; ++i) {
+    for (u32 k = 1; k < 9; ++k) __atomic_store_n(cells + i * kCellWords + k, content(i, round, k), __ATOMIC_RELAXED);
+    __atomic_store_n(&units[i].low, u64{round}, __ATOMIC_RELAXED);
+    __atomic_store_n(&units[i].high, u64{round} << 32, __ATOMIC_RELEASE);  // UH
+  }
+}
+
+// A unit for each word that says that something was taken.
+__attribute__((visibility("default"))) void rk_loop_answer_taken(const u32* taken, Unit* units, u64 count, u32 round) {
+  Patience patience;
+  for (u64 i = 0; i < count; ++i) {
+    while (__atomic_load_n(taken + i, __ATOMIC_ACQUIRE) != round) {  // RC
+      if (patience.over()) return;
+    }
+    __atomic_store_n(&units[i].low, u64{round}, __ATOMIC_RELAXED);
+    __atomic_store_n(&units[i].high, u64{round} << 32, __ATOMIC_RELEASE);  // UH
+  }
+}
+
 __attribute__((visibility("default"))) void rk_loop_check_units(const Unit* units, u64 count, u32 round, u64* counts) {
   Patience patience;
   for (u64 n = 0; n < count; ++n) {

@@ -91,11 +91,14 @@ def floor_lines(floors: list[dict[str, Any]], double: bool) -> list[str]:
 
 
 def litmus_lines(litmus: list[dict[str, Any]]) -> list[str]:
-    lines = head("litmus test", "scope", "rounds", "seen in time", "forbidden", "")
+    lines = head("litmus test", "scope", "edges", "rounds", "seen in time", "forbidden", "", "planted: noticed")
     for one in litmus:
         state = f"not run: {cell(one['why'])}" if one.get("why") else "**forbidden**" if one["forbidden"] else "none"
         counts = [f"{one[key]:,}" if key in one else "" for key in ("rounds", "seen", "forbidden")]
-        lines.append(row(one["name"], one.get("scope", ""), *counts, state))
+        planted = ", ".join(f"{name} {count:,}" for name, count in one.get("plants", {}).items())
+        blind = "".join(f" **{name} not noticed**" for name in one.get("blind", []))
+        edges = " ".join(one.get("edges", []))
+        lines.append(row(one["name"], one.get("scope", ""), edges, *counts, state, planted + blind))
     return lines
 
 

@@ -341,7 +341,7 @@ def test_all_of_it_but_the_suite_runs_on_the_double(tmp_path: Path) -> None:
     assert all(one["value"] is None for one in found["floors"])
     assert [one["id"] for one in found["figures"] if one["verdict"] == "wrong"] == []
     assert sum(one["why"] == "ran (double: no figure)" for one in found["figures"]) >= 24
-    assert all(one["seen"] and not one["forbidden"] for one in found["litmus"])
+    assert all(one["seen"] and not one["forbidden"] and not one["blind"] for one in found["litmus"])
 
 
 # -- the host's side of the litmus tests
@@ -388,5 +388,8 @@ def test_the_device_texts_compile(gpu_check: ModuleType, monkeypatch: pytest.Mon
         nvrtc = gpu.Nvrtc()
     except gpu.GpuError as error:
         pytest.skip(f"NVRTC: {error}")
-    for text in ("echo.cuh", "floors.cuh", "hops.cuh", "litmus.cuh"):
+    for text in ("echo.cuh", "floors.cuh", "hops.cuh"):
         assert nvrtc.cubin(text, arch).startswith(b"\x7fELF")
+    for text in ("litmus.cuh", "litmus_block.cuh", "litmus_host.cuh"):
+        for plant in range(4):
+            assert nvrtc.cubin(text, arch, f"#define RK_PLANT {plant}\n").startswith(b"\x7fELF")
