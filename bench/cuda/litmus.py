@@ -161,6 +161,17 @@ class Bench:
 
         return one
 
+    def told_by_unit(self, test: Test) -> Round:
+        """Cells and units of the host; it looks at a cell when the unit is there."""
+
+        def one(round_number: int) -> None:
+            if round_number == 1:
+                self.host.clear()
+            self.start(test, self.host.device, self.host.device + self.units, self.size.cells, round_number)
+            self.host_part("check_ended", 0, self.units, round_number=round_number, count=True)
+
+        return one
+
     # -- runs
 
     def run(self, test: Test, seconds: float, most: int, until_noticed: bool = False) -> tuple[int, int, int]:

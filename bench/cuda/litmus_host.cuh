@@ -37,6 +37,21 @@ RK_KERNEL(units_to_host)(u64 units, u64 count, u64 round64, u64, u64) {
 }
 RK_EXPORT_KERNEL(units_to_host)
 
+// The last status, a fence, and then a unit that says that there is no more: the host sees the unit and looks at the
+// status. One thread; `cells` and `units` are the host's.
+RK_KERNEL(ended)(u64 cells, u64 units, u64 count, u64 round64, u64, u64) {
+  const u32 round = static_cast<u32>(round64);
+  if (threadIdx.x != 0) return;
+  for (u64 i = 0; i < count; ++i) {
+    const auto record = [&] {
+      if (!kWeak) rk_fence_sys();
+      rk_st_unit_sys(reinterpret_cast<rk_unit*>(units) + i, unit_of(i, round));
+    };
+    publish(i, [&] { write_payload(cell_at(cells, i), i, round); }, record);
+  }
+}
+RK_EXPORT_KERNEL(ended)
+
 // Units from the host, which stores their halves one after the other, the one with the tag last.
 RK_KERNEL(units_from_host)(u64 units, u64 count, u64 round64, u64 patience_ns, u64 out) {
   const u32 round = static_cast<u32>(round64);
