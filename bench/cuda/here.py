@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import platform
@@ -50,6 +51,16 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def digest() -> str:
+    """Of what is measured: results of other sources are not kept, also where there is no git."""
+    made = hashlib.sha256()
+    for folder in ("kernels", "cpp", "python", "bench/cuda", "tests/conformance"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and path.suffix in (".h", ".cc", ".cuh", ".py", ".txt"):
+                made.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return made.hexdigest()[:12]
+
+
 def describe(double: bool) -> dict[str, Any]:
     found = {} if double else smi()
     commit = machine.output_of("git", "rev-parse", "--short=12", "HEAD", cwd=ROOT) or "unknown"
@@ -64,5 +75,6 @@ def describe(double: bool) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": version_of("torch"),
         "commit": commit + "+changes" * changed,
+        "sources": digest(),
         "date": now(),
     }

@@ -257,7 +257,7 @@ def test_a_device_that_does_not_answer_any_more_ends_what_needs_it(
     assert found["steps"][1]["detail"] == "the device does not answer any more"
 
 
-def test_steps_of_an_earlier_run_are_kept_for_the_same_commit(
+def test_steps_of_an_earlier_run_are_kept_for_the_same_sources(
     gpu_check: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = iter(["first", "second", "third"])
@@ -266,7 +266,7 @@ def test_steps_of_an_earlier_run_are_kept_for_the_same_commit(
     found = run_with(gpu_check, monkeypatch, tmp_path, steps, "--steps", "benchmark")
     assert [(step["name"], step["detail"]) for step in found["steps"]] == [("litmus", "first"), ("benchmark", "second")]
     about = gpu_check.describe(False)
-    monkeypatch.setattr(gpu_check, "describe", lambda double: {**about, "commit": "another"})
+    monkeypatch.setattr(gpu_check, "describe", lambda double: {**about, "sources": "others"})
     found = run_with(gpu_check, monkeypatch, tmp_path, steps, "--steps", "benchmark")
     assert [(step["name"], step["detail"]) for step in found["steps"]] == [("benchmark", "third")]
 
