@@ -40,7 +40,7 @@ class Ours {
  public:
   Ours(int device, std::uint64_t lease_ns, rk::DeviceCode code) : type_id_(code.accepts.front().type_id) {
     rk::CudaOptions options;
-    options.device = device;
+    options.devices = {device};
     options.lease_ns = lease_ns;
     runtime_ = std::make_shared<rk::Runtime>(std::shared_ptr<rk::Backend>(rk::make_cuda_backend(options)),
                                              rk::RuntimeOptions{});

@@ -361,7 +361,7 @@ class Runtime:
         workers: int,
         pin_workers: bool,
         dead_letters: int,
-        device: int,
+        devices: list[int],
         lease: float,
         sm_budget: int,
     ) -> None: ...

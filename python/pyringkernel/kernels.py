@@ -15,6 +15,7 @@ from .rings import RingStats
 if TYPE_CHECKING:
     import numpy as np
 
+    from .devices import Device
     from .runtime import Runtime
     from .telemetry import KernelTelemetry
     from .views import StateView
@@ -48,11 +49,12 @@ class Kernel:
     ``priority=`` (Priority) and ``deadline=`` (seconds from now in which a handler must have begun).
     """
 
-    __slots__ = ("__weakref__", "_core", "_engine", "_runtime", "ask", "call", "receive", "send", "try_send")
+    __slots__ = ("__weakref__", "_core", "_device", "_engine", "_runtime", "ask", "call", "receive", "send", "try_send")
 
-    def __init__(self, core: _core.Kernel, runtime: Runtime, engine: str) -> None:
+    def __init__(self, core: _core.Kernel, runtime: Runtime, engine: str, device: Device | None = None) -> None:
         self._core = core
         self._engine = engine
+        self._device = device
         self._runtime = runtime  # a runtime lives as long as somebody can use one of its kernels
         # The native methods themselves: a Python frame in between would double the cost of a send.
         self.send = core.send
@@ -156,6 +158,11 @@ class Kernel:
     def engine(self) -> str:
         """What runs its handler: "cuda", "llvm", "vm", "python", or "native" for a C function."""
         return self._engine
+
+    @property
+    def device(self) -> Device | None:
+        """The GPU that it is on; None on the CPU."""
+        return self._device
 
     @property
     def mode(self) -> str:

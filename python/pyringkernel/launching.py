@@ -166,12 +166,26 @@ def check_watchdog(given: Any) -> None:
 
 
 def check_device(device: Any, lease: Any, sm_budget: Any) -> None:
-    """A number, seconds or None, a number or None. Raises InvalidArgumentError."""
-    _whole("device", device, 0, 2**16, "the number of a GPU, from 0")
+    """A number, different numbers, or "all"; seconds or None; a number or None. Raises InvalidArgumentError."""
+    if isinstance(device, list | tuple) and device:
+        for one in device:
+            check_device_number(one)
+        if len(set(device)) != len(device):
+            raise InvalidArgumentError(f"device: found {device!r}, need different numbers")
+    elif not isinstance(device, str) or device != "all":
+        check_device_number(device)
     if lease is not None and (isinstance(lease, bool) or not isinstance(lease, int | float) or not 1e-3 <= lease < 1e6):
         raise InvalidArgumentError(f"lease: found {lease!r}, need seconds from 0.001, or None")
     if sm_budget is not None:
         _whole("sm_budget", sm_budget, 1, 2**16, "a number of multiprocessors from 1, or None")
+
+
+def check_device_number(device: Any) -> None:
+    """Raises InvalidArgumentError."""
+    if isinstance(device, bool) or not isinstance(device, int) or not 0 <= device <= 2**16:
+        raise InvalidArgumentError(
+            f"device: found {device!r}, need the number of a GPU, from 0; of a runtime also a list of them, or 'all'"
+        )
 
 
 def _restore(given: Any) -> bytes | None:
@@ -203,13 +217,19 @@ def _code(
 
     if not compiled and engine not in ("auto", "python"):
         raise InvalidArgumentError(f"engine: found {engine!r} with compiled=False; give one of the two")
-    if compiled and device is not None and engine in ("auto", "cuda"):
+    if device is not None and goes_to_gpu(handler, compiled, engine):
         made = handler.device_engine(device)
-        return made.name, device_code(handler, made), handler, (handler, made)
+        code = {**device_code(handler, made), "device": device.core.index}
+        return made.name, code, handler, (handler, made)
     made = handler.engine(engine if compiled else "python")
     if made.callable is not None:
         return made.name, None, made.callable, handler
     return made.name, launch_code(handler, made), handler, (handler, made)
+
+
+def goes_to_gpu(handler: Any, compiled: Any, engine: Any) -> bool:
+    """Whether a runtime with a GPU runs it there."""
+    return isinstance(handler, CompiledHandler) and bool(compiled) and engine in ("auto", "cuda")
 
 
 def _references(handler: Any, spec: Any) -> list[list[tuple[int, int, bool, str]]]:

@@ -8,13 +8,14 @@ import time
 import warnings
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import _core
 from ._log import logger
 from .buffers import Buffer, BufferRef, register, release_all
 from .dead_letters import DeadLetters
-from .devices import NOT_THERE, CudaDevice, Device, open_cuda, short, try_cuda
+from .devices import NOT_THERE, CudaDevice, Device, candidates, numbers_of, open_cuda, open_some, place, short
 from .edges import Edge
 from .errors import (
     BackendUnavailableError,
@@ -25,14 +26,21 @@ from .errors import (
     TopicError,
 )
 from .kernels import Kernel, KernelState
-from .launching import Directory, check_device, check_watchdog, launch_options
+from .launching import (
+    Directory,
+    check_device,
+    check_device_number,
+    check_watchdog,
+    goes_to_gpu,
+    launch_options,
+)
 from .registry import Registry, encodable
 from .supervision import Supervisor
 from .topics import Subscription, TopicInfo
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Self
 
@@ -68,8 +76,8 @@ class Runtime:
     may be ahead. workers: threads that run handlers (default: one a CPU, at least 2); pin_workers: each on a CPU of its
     own. dead_letters: how many are kept. watchdog: seconds after which a handler that has not returned makes its kernel
     hung, unless launch() says otherwise (None: never). A context manager; ``close()`` is idempotent.
-    Of a GPU, device: its number. lease: seconds after which a kernel there makes room for other work and goes on (None:
-    never). sm_budget: how many multiprocessors kernels may take (None: all).
+    Of GPUs, device: the number of one, a list of numbers, or "all" that can be used. lease: seconds after which a kernel there makes room for other work and goes on (None:
+    never). sm_budget: how many multiprocessors of each GPU kernels may take (None: all).
 
     Raises BackendUnavailableError, NvrtcError, DeviceError, InvalidArgumentError.
     """
@@ -84,7 +92,7 @@ class Runtime:
         pin_workers: bool = False,
         dead_letters: int = 1024,
         watchdog: float | None = None,
-        device: int = 0,
+        device: int | Sequence[int] | Literal["all"] = 0,
         lease: float | None = 0.25,
         sm_budget: int | None = None,
     ) -> None:
@@ -100,9 +108,14 @@ class Runtime:
         check_device(device, lease, sm_budget)
         self.skipped: dict[str, str] = {}
         self._watchdog = watchdog
-        self._cuda: CudaDevice | None = None
-        rest = (node_id, max_drift, workers or 0, bool(pin_workers), dead_letters)
-        self._core = self._open(backend, device, (*rest, device, lease or 0.0, sm_budget or 0))
+        self._cuda: list[CudaDevice] = []
+
+        def made(name: str, devices: Sequence[CudaDevice] = ()) -> _core.Runtime:
+            indices = [one.core.index for one in devices]
+            numbers = (node_id, max_drift, workers or 0, bool(pin_workers), dead_letters)
+            return _core.Runtime(name, *numbers, indices, lease or 0.0, sm_budget or 0)
+
+        self._core = self._open(backend, device, made)
         self._kernels: dict[str, Kernel] = {}
         self._handles: weakref.WeakValueDictionary[int, Kernel] = weakref.WeakValueDictionary()  # also of ended ones
         self._names = threading.RLock()  # who forgets an ended kernel must not forget the next one of its name
@@ -113,12 +126,15 @@ class Runtime:
             atexit.register(_close_all)
         _living.add(self)
 
-    def _open(self, backend: str, device: int, rest: tuple[Any, ...]) -> _core.Runtime:
+    def _open(self, backend: str, device: Any, made: Callable[..., _core.Runtime]) -> _core.Runtime:
         if backend == "cpu":
-            return _core.Runtime("cpu", *rest)
+            return made("cpu")
         if backend == "cuda":
-            self._cuda = open_cuda(device)
-            return _core.Runtime("cuda", *rest)
+            if device == "all":
+                self._cuda, self.skipped = open_some(device)
+            else:
+                self._cuda = [open_cuda(index) for index in numbers_of(device)]
+            return made("cuda", self._cuda)
         if backend in NOT_THERE:
             raise BackendUnavailableError(
                 f"backend={backend!r}: the {NOT_THERE[backend]} backend is not part of this release; "
@@ -126,19 +142,18 @@ class Runtime:
             )
         if backend != "auto":
             raise InvalidArgumentError(f"backend: found {backend!r}, need 'auto', 'cuda' or 'cpu'")
-        self.skipped = {name: f"the {label} backend is not part of this release" for name, label in NOT_THERE.items()}
-        return self._open_cuda_if_usable(device, rest) or _core.Runtime("cpu", *rest)
+        core = self._open_cuda_if_usable(device, made) or made("cpu")
+        absent = {name: f"the {label} backend is not part of this release" for name, label in NOT_THERE.items()}
+        self.skipped = {**self.skipped, **absent}
+        return core
 
-    def _open_cuda_if_usable(self, device: int, rest: tuple[Any, ...]) -> _core.Runtime | None:
-        found = try_cuda(device)
+    def _open_cuda_if_usable(self, device: Any, made: Callable[..., _core.Runtime]) -> _core.Runtime | None:
+        """None, and `skipped` says why. What a driver or a compiler does wrong is no reason to fail: there is a CPU."""
         try:
-            if isinstance(found, CudaDevice):
-                core = _core.Runtime("cuda", *rest)
-                self._cuda = found
-                return core
-        except (BackendUnavailableError, DeviceError) as error:
-            found = short(error)
-        self.skipped = {"cuda": found, **self.skipped}
+            self._cuda, self.skipped = open_some(device)
+            return made("cuda", self._cuda)
+        except (BackendUnavailableError, DeviceError, OSError, MemoryError) as error:
+            self._cuda, self.skipped = [], {"cuda": short(error)}
         return None
 
     @property
@@ -148,8 +163,13 @@ class Runtime:
 
     @property
     def device(self) -> Device | None:
-        """The GPU that it uses; None on the CPU."""
-        return None if self._cuda is None else self._cuda.facts
+        """The GPU that it uses, the first of several; None on the CPU."""
+        return self._cuda[0].facts if self._cuda else None
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The GPUs that it uses, in the order in which they are filled; () on the CPU."""
+        return tuple(one.facts for one in self._cuda)
 
     @property
     def workers(self) -> int:
@@ -216,6 +236,7 @@ class Runtime:
         restore: Snapshot | str | os.PathLike[str] | None = None,
         compiled: bool = True,
         engine: str = "auto",
+        device: int | None = None,
     ) -> Kernel:
         """Start a kernel that runs `handler` for each message.
 
@@ -230,14 +251,16 @@ class Runtime:
         watchdog: seconds that a handler may take (None: any). dedup: message ids that each instance remembers.
         restore: a snapshot, or the path of one.
         Of a compiled handler, engine: "cuda", "llvm", "vm" (bytecode), or "auto": CUDA in a runtime with a GPU, else LLVM
-        if it is installed; compiled=False: run it as Python, for a debugger, with the same results.
+        if it is installed; compiled=False: run it as Python, for a debugger, with the same results. device: the number of
+        the GPU, one of the runtime's (None: the first of them that has room); without a GPU it is not looked at.
 
         On a GPU also UnsupportedOnTargetError, DeviceCompileError, InsufficientSmsError, DeviceError. Always raises
         HandlerSignatureError, KernelExistsError, UnknownKernelError (of a name in publishes_to), CapacityError,
         RingMemoryError, InvalidArgumentError, SupervisorTerminatedError, CheckpointError, ClockSkewError,
         RuntimeClosedError, ForkedProcessError, OSError.
         """
-        options = launch_options(
+        given = partial(
+            launch_options,
             handler,
             name=name,
             instances=instances,
@@ -258,15 +281,19 @@ class Runtime:
             compiled=compiled,
             engine=engine,
             autostart=autostart,
-            device=self._cuda,
         )
         if supervisor is not None and not isinstance(supervisor, Supervisor):
             raise InvalidArgumentError(f"supervisor: found {supervisor!r}, need one of Runtime.supervisor(), or None")
         if supervisor is not None and supervisor._runtime is not self:
             raise InvalidArgumentError(f"supervisor: {supervisor!r} belongs to another runtime")
-        options["supervisor"] = 0 if supervisor is None else supervisor._id
-        options["resolve"] = self._directory.resolver()
-        launched = Kernel(self._core.launch(options), self, options["engine"])
+        belongs = {"supervisor": 0 if supervisor is None else supervisor._id, "resolve": self._directory.resolver()}
+
+        def on(where: CudaDevice | None) -> Kernel:
+            options = {**given(device=where), **belongs}
+            return Kernel(self._core.launch(options), self, options["engine"], None if where is None else where.facts)
+
+        places = self._places(handler, compiled, engine, device)
+        launched = place(places, on) if places else on(None)
         with self._names:
             self._forget_ended()
             self._kernels[launched.name] = launched
@@ -281,6 +308,18 @@ class Runtime:
                 self._forget_ended()
                 raise
         return launched
+
+    def _places(self, handler: Any, compiled: Any, engine: Any, wanted: int | None) -> Sequence[CudaDevice]:
+        """The GPUs that a kernel may be put on; none: it runs on the CPU."""
+        if wanted is not None:
+            check_device_number(wanted)
+        if goes_to_gpu(handler, compiled, engine):
+            return candidates(self._cuda, wanted, repr(handler.id))
+        if wanted is not None and self._cuda:
+            raise InvalidArgumentError(
+                f"device: found {wanted}, but this handler runs on the CPU: only compiled ones do not"
+            )
+        return ()
 
     def _forget_ended(self) -> None:
         over = (KernelState.TERMINATED, KernelState.FAILED)

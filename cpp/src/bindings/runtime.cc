@@ -163,6 +163,7 @@ DeviceCode device_code_from(const py::dict& o) {
   code.topics = o["topics"].cast<std::vector<std::string>>();
   code.file = o["file"].cast<std::string>();
   code.assertions = o["assertions"].cast<std::unordered_map<std::uint32_t, std::string>>();
+  code.device = o["device"].cast<int>();
   return code;
 }
 
@@ -263,12 +264,13 @@ std::shared_ptr<Backend> make_backend(const std::string& name, const CudaOptions
 }
 
 RuntimeBox make_runtime(const std::string& backend, std::uint32_t node_id, double max_drift, std::uint32_t workers,
-                        bool pin, std::uint64_t dead_letters, int device, double lease, std::uint32_t sm_budget) {
+                        bool pin, std::uint64_t dead_letters, std::vector<int> devices, double lease,
+                        std::uint32_t sm_budget) {
   RuntimeOptions options;
   options.node_id = node_id;
   options.max_drift_ntp64 = static_cast<std::uint64_t>(max_drift * 4294967296.0);
   options.dead_letters = dead_letters;
-  const CudaOptions cuda{.device = device,
+  const CudaOptions cuda{.devices = std::move(devices),
                          .lease_ns = static_cast<std::uint64_t>(lease * 1e9),
                          .sm_budget = sm_budget,
                          .workers = {.workers = workers, .pin = pin}};
@@ -300,7 +302,7 @@ void bind_runtime(py::module_& module) {
   py::class_<RuntimeBox> runtime(module, "Runtime");
   runtime
       .def(py::init(&make_runtime), py::arg("backend"), py::arg("node_id"), py::arg("max_drift"), py::arg("workers"),
-           py::arg("pin_workers"), py::arg("dead_letters"), py::arg("device"), py::arg("lease"), py::arg("sm_budget"))
+           py::arg("pin_workers"), py::arg("dead_letters"), py::arg("devices"), py::arg("lease"), py::arg("sm_budget"))
       .def("launch", &launch)
       .def("announce",
            [](RuntimeBox& b, KernelBox& kernel) {

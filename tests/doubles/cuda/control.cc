@@ -28,6 +28,11 @@ RK_API void rk_double_forget_failures() {
 RK_API void rk_double_sticky(int result) {
   for (auto& device : world().devices) result != 0 ? device->fault(result, true) : device->recover();
 }
+RK_API void rk_double_sticky_on(int index, int result) {
+  if (rk_double::Device* device = rk_double::device_of(index)) {
+    result != 0 ? device->fault(result, true) : device->recover();
+  }
+}
 RK_API void rk_double_lose_device() {
   world().lost = true;
   rk_double_sticky(rk_double::kUnknown);

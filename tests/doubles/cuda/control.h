@@ -29,6 +29,8 @@ void rk_double_delay(const char* entry, int milliseconds);
 void rk_double_forget_failures(void);
 // All calls that need a context fail with `result`, and all grids end, as after a fault of a kernel. 0: well again.
 void rk_double_sticky(int result);
+// The same for one device; the others go on.
+void rk_double_sticky_on(int device, int result);
 // As rk_double_sticky() with CUDA_ERROR_UNKNOWN, but questions about devices and cuDevicePrimaryCtxRetain fail too.
 void rk_double_lose_device(void);
 // Grids that are launched from now on wait in their stream without running, until it is off again.

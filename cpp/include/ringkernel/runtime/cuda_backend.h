@@ -3,19 +3,20 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "ringkernel/runtime/backend.h"
 
 namespace rk {
 
 struct CudaOptions {
-  int device = 0;                          // its index in this process
+  std::vector<int> devices{0};             // their indices in this process; a kernel is on one of them
   std::uint64_t lease_ns = 2'000'000'000;  // a grid is renewed so often; 0: it stays until it is over
-  std::uint32_t sm_budget = 0;             // multiprocessors that grids may take; 0: all
+  std::uint32_t sm_budget = 0;             // multiprocessors of each device that grids may take; 0: all
   Scheduler::Options workers{};            // of the handlers that run on the CPU
 };
 
-// Throws Error: BackendUnavailableError, DeviceLostError, DeviceMemoryError, DeviceError.
+// Throws Error: InvalidArgumentError, BackendUnavailableError, DeviceLostError, DeviceMemoryError, DeviceError.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options = {});
 
 }  // namespace rk

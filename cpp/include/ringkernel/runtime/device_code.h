@@ -36,6 +36,7 @@ struct DeviceCode {
   std::unordered_map<std::uint32_t, std::string> assertions;
 
   // A grid's options.
+  int device = -1;             // which of the backend's it is for; -1: the first that has room
   std::uint64_t lease_ns = 0;  // 0: what the backend was made with
 };
 
