@@ -316,9 +316,7 @@ class Runtime:
         if goes_to_gpu(handler, compiled, engine):
             return candidates(self._cuda, wanted, repr(handler.id))
         if wanted is not None and self._cuda:
-            raise InvalidArgumentError(
-                f"device: found {wanted}, but this handler runs on the CPU: only compiled ones do not"
-            )
+            raise InvalidArgumentError(f"device: found {wanted}, but this handler runs on the CPU: leave device= out")
         return ()
 
     def _forget_ended(self) -> None:

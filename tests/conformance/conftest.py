@@ -44,6 +44,7 @@ if "cuda-double" in RUN:
     import build
 
     build.use()
+    os.environ.setdefault("RK_DOUBLE_DEVICES", "2")
 
 
 # What a GPU does not do as the CPU does: (file, how the name of the test begins, why).
