@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from . import _core
 from ._log import logger
+from ._opening import open_core
 from .buffers import Buffer, BufferRef, register, release_all
 from .dead_letters import DeadLetters
-from .devices import NOT_THERE, CudaDevice, Device, candidates, numbers_of, open_cuda, open_some, place, short
+from .devices import CudaDevice, Device, candidates, place
 from .edges import Edge
 from .errors import (
-    BackendUnavailableError,
-    DeviceError,
     ForkedProcessError,
     InvalidArgumentError,
     RuntimeClosedError,
@@ -40,7 +39,7 @@ from .topics import Subscription, TopicInfo
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from typing_extensions import Self
 
@@ -106,16 +105,14 @@ class Runtime:
             raise InvalidArgumentError(f"dead_letters: found {dead_letters!r}, need how many to keep, from 0")
         check_watchdog(watchdog)
         check_device(device, lease, sm_budget)
-        self.skipped: dict[str, str] = {}
         self._watchdog = watchdog
-        self._cuda: list[CudaDevice] = []
 
-        def made(name: str, devices: Sequence[CudaDevice] = ()) -> _core.Runtime:
+        def made(name: str, devices: Sequence[CudaDevice]) -> _core.Runtime:
             indices = [one.core.index for one in devices]
             numbers = (node_id, max_drift, workers or 0, bool(pin_workers), dead_letters)
             return _core.Runtime(name, *numbers, indices, lease or 0.0, sm_budget or 0)
 
-        self._core = self._open(backend, device, made)
+        self._core, self._cuda, self.skipped = open_core(backend, device, made)
         self._kernels: dict[str, Kernel] = {}
         self._handles: weakref.WeakValueDictionary[int, Kernel] = weakref.WeakValueDictionary()  # also of ended ones
         self._names = threading.RLock()  # who forgets an ended kernel must not forget the next one of its name
@@ -125,36 +122,6 @@ class Runtime:
             atexit.unregister(_close_all)
             atexit.register(_close_all)
         _living.add(self)
-
-    def _open(self, backend: str, device: Any, made: Callable[..., _core.Runtime]) -> _core.Runtime:
-        if backend == "cpu":
-            return made("cpu")
-        if backend == "cuda":
-            if device == "all":
-                self._cuda, self.skipped = open_some(device)
-            else:
-                self._cuda = [open_cuda(index) for index in numbers_of(device)]
-            return made("cuda", self._cuda)
-        if backend in NOT_THERE:
-            raise BackendUnavailableError(
-                f"backend={backend!r}: the {NOT_THERE[backend]} backend is not part of this release; "
-                "use 'auto', 'cuda' or 'cpu'"
-            )
-        if backend != "auto":
-            raise InvalidArgumentError(f"backend: found {backend!r}, need 'auto', 'cuda' or 'cpu'")
-        core = self._open_cuda_if_usable(device, made) or made("cpu")
-        absent = {name: f"the {label} backend is not part of this release" for name, label in NOT_THERE.items()}
-        self.skipped = {**self.skipped, **absent}
-        return core
-
-    def _open_cuda_if_usable(self, device: Any, made: Callable[..., _core.Runtime]) -> _core.Runtime | None:
-        """None, and `skipped` says why. What a driver or a compiler does wrong is no reason to fail: there is a CPU."""
-        try:
-            self._cuda, self.skipped = open_some(device)
-            return made("cuda", self._cuda)
-        except (BackendUnavailableError, DeviceError, OSError, MemoryError) as error:
-            self._cuda, self.skipped = [], {"cuda": short(error)}
-        return None
 
     @property
     def backend(self) -> str:

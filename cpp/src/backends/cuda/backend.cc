@@ -8,6 +8,7 @@ namespace rk::cuda {
 namespace {
 
 constexpr std::uint64_t kShortLeaseNs = 500'000'000;
+constexpr std::uint64_t kLeavingNs = 1'000'000'000;
 
 }  // namespace
 
@@ -47,11 +48,28 @@ std::shared_ptr<Module> CudaBackend::Domain::module_for(const DeviceCode& code, 
   return made;
 }
 
+bool CudaBackend::Domain::somebody_leaves() const {
+  const auto grids = pump->grids();
+  return std::any_of(grids.begin(), grids.end(),
+                     [](const auto& one) { return static_cast<Grid&>(*one).bridge().over(); });
+}
+
+// A kernel that was terminated a moment ago gives its room back when its grid has left the device.
 void CudaBackend::Domain::check_room(Module& module, const DeviceCode& code, const ResidentSpec& spec) const {
   const std::uint32_t threads = std::max(code.block_size, code.router_threads);
   const auto blocks = static_cast<std::uint32_t>(spec.instances->size()) + 1;
-  const SmShare fits =
-      device->sms().reserve(spec.name, blocks, module.resident().blocks_per_sm(threads, code.shared_bytes));
+  const std::uint32_t per_sm = module.resident().blocks_per_sm(threads, code.shared_bytes);
+  const auto fits = [&](bool last) {
+    const bool leaving = !last && somebody_leaves();  // asked first: what leaves after that has left its room
+    try {
+      const SmShare share = device->sms().reserve(spec.name, blocks, per_sm);
+      return true;
+    } catch (const Error&) {
+      if (leaving) return false;
+      throw;
+    }
+  };
+  if (!poll_until(kLeavingNs, [&] { return fits(false); })) fits(true);
 }
 
 // The first one with room, in the order of the options; where none has any, the first that could be used says why.

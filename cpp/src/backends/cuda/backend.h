@@ -42,6 +42,7 @@ class CudaBackend final : public Backend {
     std::shared_ptr<Module> module_for(const DeviceCode& code, const std::string& label);
     // Throws InsufficientSmsError when there is no room. Before memory is laid out for what may be far too many.
     void check_room(Module& module, const DeviceCode& code, const ResidentSpec& spec) const;
+    bool somebody_leaves() const;
 
     const std::shared_ptr<Device> device;
     const std::shared_ptr<Heap> heap;
