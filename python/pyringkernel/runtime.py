@@ -78,8 +78,19 @@ class Runtime:
     Of GPUs, device: the number of one, a list of numbers, or "all" that can be used. lease: seconds after which a kernel there makes room for other work and goes on (None:
     never). sm_budget: how many multiprocessors of each GPU kernels may take (None: all).
 
-    Raises BackendUnavailableError, NvrtcError, DeviceError, InvalidArgumentError.
+    isolate, on_hang: the kernels live in a worker process, which is killed and started again when one hangs; it is a
+    pyringkernel.isolation.IsolatedRuntime then, which says what it offers.
+
+    Raises BackendUnavailableError, NvrtcError, DeviceError, InvalidArgumentError; isolated also WorkerDiedError.
     """
+
+    def __new__(cls, *_: Any, isolate: bool = False, **__: Any) -> Self:
+        """With isolate=True an IsolatedRuntime, whose __init__ takes the arguments then."""
+        if not isolate or cls is not Runtime:
+            return object.__new__(cls)
+        from .isolation import IsolatedRuntime
+
+        return cast("Self", object.__new__(IsolatedRuntime))
 
     def __init__(
         self,
@@ -94,7 +105,11 @@ class Runtime:
         device: int | Sequence[int] | Literal["all"] = 0,
         lease: float | None = 0.25,
         sm_budget: int | None = None,
+        isolate: bool = False,
+        on_hang: Literal["restart", "fail"] = "restart",
     ) -> None:
+        if isolate:  # else __new__ has made another class
+            raise InvalidArgumentError(f"isolate: {type(self).__name__} is a class of yours, need rk.Runtime itself")
         if not 0 <= node_id < 4096:
             raise InvalidArgumentError(f"node_id: found {node_id}, need 0 to 4095")
         if not 0.0 <= max_drift < 4.0e9:

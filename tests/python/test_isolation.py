@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from isolated_handlers import Count, Note, Sum, announcer, endless, summer
 
 import pyringkernel as rk
 from pyringkernel.isolation import IsolatedRuntime
+from pyringkernel.isolation.channel import Channel
 
 
 @pytest.fixture
@@ -164,6 +167,99 @@ def test_bad_options_are_told_by_the_constructor() -> None:
         IsolatedRuntime(on_hang="pray")
     with pytest.raises(rk.InvalidArgumentError, match="node_id"):
         IsolatedRuntime(backend="cpu", node_id=-1)
+
+
+def test_isolate_is_an_option_of_runtimes() -> None:
+    with rk.Runtime(backend="cpu", isolate=True, watchdog=0.2) as rt:
+        assert isinstance(rt, rk.Runtime)
+        assert isinstance(rt, IsolatedRuntime)
+        kernel = rt.launch(summer)
+        assert kernel.call(Count(4)) == Count(4)
+        assert (rt.backend, rt.devices, rt.device, rt.skipped, kernel.device) == ("cpu", (), None, {}, None)
+        for use in (lambda: rt.connect("summer", "summer"), lambda: rt.dead_letters, lambda: rt.supervisor()):
+            with pytest.raises(rk.UnsupportedError, match="stays within a process"):
+                use()
+        with pytest.raises(rk.UnsupportedError, match=r"Kernel\.telemetry does not cross"):
+            kernel.telemetry()
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(rt)
+    assert rt.closed
+    with rk.Runtime(backend="cpu", isolate=False) as plain:
+        assert not isinstance(plain, IsolatedRuntime)
+
+    class Mine(rk.Runtime):
+        pass
+
+    with pytest.raises(rk.InvalidArgumentError, match="isolate: Mine is a class of yours"):
+        Mine(backend="cpu", isolate=True)
+
+
+def test_messages_in_the_hands_of_a_killed_worker_are_accounted_for(rt: IsolatedRuntime) -> None:
+    paused, bad = rt.launch(summer), rt.launch(endless, compiled=False)
+    paused.deactivate()
+    for _ in range(5):
+        paused.send(Count(1))
+    waiting = [bad.ask(Count(1)) for _ in range(3)]
+    for operation in waiting:
+        with pytest.raises((rk.KernelHungError, rk.WorkerDiedError)):
+            operation.result(timeout=60)
+    until(lambda: rt.restarts == 1)
+    (loss,) = rt.losses
+    assert "did not return" in loss.reason
+    assert loss.messages == {"summer": 5, "endless": 3}
+    assert loss.total == 8
+
+
+def test_a_frame_of_any_size_crosses() -> None:
+    one, two = (Channel(each) for each in socket.socketpair())
+    blobs = [bytes([n % 251]) * n for n in (0, 1, 1 << 15, (1 << 15) + 1, 1 << 20)]
+
+    def send() -> None:
+        for n, blob in enumerate(blobs):
+            one.send({"n": n}, blob)
+        one.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(send)
+        assert [two.receive() for _ in blobs] == [({"n": n}, blob) for n, blob in enumerate(blobs)]
+        assert two.receive() is None
+    two.close()
+
+
+DOUBLES = Path(__file__).resolve().parents[1] / "doubles" / "cuda"
+
+
+@pytest.mark.skipif(not (DOUBLES / "build.py").is_file(), reason="the doubles are not beside these tests")
+def test_a_gpu_whose_kernel_does_not_return_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the double, which runs in the worker alone: a grid that is frozen looks at no cancel word."""
+    sys.path.insert(0, str(DOUBLES))
+    import build
+
+    for name, value in build.build().items():
+        monkeypatch.setenv(name, value)
+    flag = tmp_path / "freeze"
+    monkeypatch.setenv("RK_TEST_FREEZE", str(flag))
+    with rk.Runtime(backend="cuda", isolate=True, watchdog=2.0) as rt:
+        from isolated_freezing import stuck
+
+        assert isinstance(rt, IsolatedRuntime)
+        assert rt.device is not None
+        kernel, pid = rt.launch(stuck), rt.pid
+        assert kernel.engine == "cuda"
+        assert kernel.device == rt.device
+        assert kernel.call(Count(0), timeout=60) == Count(0)
+        waiting = kernel.ask(Count(1))
+        until(lambda: kernel.busy or not rt.alive)
+        flag.touch()
+        with pytest.raises((rk.KernelHungError, rk.WorkerDiedError)):
+            waiting.result(timeout=60)
+        until(lambda: rt.restarts == 1)
+        assert rt.pid != pid
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        assert patient(lambda: kernel.call(Count(0), timeout=60)) == Count(0)
+        assert [loss.pid for loss in rt.losses] == [pid]
+        assert rt.losses[0].total >= 1
 
 
 MAIN = """

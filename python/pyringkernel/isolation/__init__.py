@@ -3,8 +3,9 @@
 `channel` is what crosses the socket, `worker` the process, `runtime` and `kernel` what the user holds.
 """
 
+from .accounts import Loss
 from .kernel import IsolatedKernel
 from .operation import IsolatedOperation
 from .runtime import IsolatedRuntime
 
-__all__ = ["IsolatedKernel", "IsolatedOperation", "IsolatedRuntime"]
+__all__ = ["IsolatedKernel", "IsolatedOperation", "IsolatedRuntime", "Loss"]

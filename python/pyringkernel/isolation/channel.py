@@ -10,6 +10,8 @@ import threading
 from typing import Any
 
 _SIZES = struct.Struct("<IQ")  # bytes of the head, of the blob
+_SHORT = 1 << 15  # bytes that are worth a copy
+_ONE_READ, _MOST_READ = 1 << 16, 1 << 24
 MOST_HEAD, MOST_BLOB = 1 << 24, 1 << 34
 
 
@@ -18,14 +20,18 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._ahead = bytearray()  # received and not taken yet: a short frame is one call
         self._sending = threading.Lock()
 
     def send(self, head: dict[str, Any], blob: bytes = b"") -> None:
         """Raises OSError when the other side is gone."""
         text = json.dumps(head).encode()
         with self._sending:
-            self._sock.sendall(_SIZES.pack(len(text), len(blob)) + text)
-            if blob:
+            frame = _SIZES.pack(len(text), len(blob)) + text
+            if len(blob) <= _SHORT:
+                self._sock.sendall(frame + blob)  # one write, and the other side wakes once
+            else:
+                self._sock.sendall(frame)
                 self._sock.sendall(blob)
 
     def receive(self) -> tuple[dict[str, Any], bytes] | None:
@@ -40,17 +46,18 @@ class Channel:
         return None if head is None or blob is None else (json.loads(head), blob)
 
     def _read(self, size: int) -> bytes | None:
-        data = bytearray(size)
-        view, got = memoryview(data), 0
-        while got < size:
+        ahead = self._ahead
+        while len(ahead) < size:
             try:
-                more = self._sock.recv_into(view[got:])
+                more = self._sock.recv(max(_ONE_READ, min(size - len(ahead), _MOST_READ)))
             except OSError:
                 return None
-            if more == 0:
+            if not more:
                 return None
-            got += more
-        return bytes(data)
+            ahead += more
+        taken = bytes(memoryview(ahead)[:size])
+        del ahead[:size]
+        return taken
 
     def close(self) -> None:
         """Also wakes who receives."""

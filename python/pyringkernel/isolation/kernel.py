@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoint import Snapshot
-from ..errors import CallTimeoutError, RingTimeoutError, WrongMessageError
-from ..kernels import KernelState
+from ..errors import CallTimeoutError, RingTimeoutError, UnsupportedError, WrongMessageError
+from ..kernels import Kernel, KernelState
 from ..rings import RingStats
 from .operation import IsolatedOperation
 
 if TYPE_CHECKING:
+    from ..devices import Device
     from .runtime import IsolatedRuntime
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02  # seconds between two tries to send into a full inbox
@@ -51,6 +52,11 @@ class IsolatedKernel:
         return str(self._facts["mode"])
 
     @property
+    def device(self) -> Device | None:
+        """The GPU that it is on; None on the CPU."""
+        return next((one for one in self._runtime.devices if one.index == self._facts["device"]), None)
+
+    @property
     def accepts(self) -> tuple[type[Any], ...]:
         """The message classes that its handler takes."""
         return tuple(self._handler.accepts)
@@ -62,6 +68,7 @@ class IsolatedKernel:
         how = {"instance": instance, "priority": int(priority), "deadline": deadline}
         future = self._runtime._request("ask", self._with(message, how), message.to_bytes(), self._handler)
         assert isinstance(future, IsolatedOperation)
+        self._runtime._accounts.sent(self.name)
         return future
 
     def call(self, message: Any, timeout: float | None = 5.0, **how: Any) -> Any:
@@ -77,7 +84,10 @@ class IsolatedKernel:
     def try_send(self, message: Any, **how: Any) -> bool:
         """Send if there is room. Raises KernelTerminatedError, WrongMessageError, WorkerDiedError ..."""
         answer = self._runtime._wait("send", self._with(message, how), message.to_bytes())
-        return bool(answer[0]["sent"])
+        sent = bool(answer[0]["sent"])
+        if sent:
+            self._runtime._accounts.sent(self.name)
+        return sent
 
     def send(self, message: Any, timeout: float | None = 5.0, **how: Any) -> None:
         """Send; waits for room. Raises RingTimeoutError besides what try_send() raises."""
@@ -119,6 +129,12 @@ class IsolatedKernel:
         return KernelState.FAILED if facts is None else KernelState(facts["state"])
 
     @property
+    def busy(self) -> bool:
+        """True while a handler of it is inside a message."""
+        facts = self._facts_now()
+        return facts is not None and bool(facts["busy"])
+
+    @property
     def error_count(self) -> int:
         """How often its handler failed, and errors that it counted, since the worker began."""
         facts = self._facts_now()
@@ -127,6 +143,11 @@ class IsolatedKernel:
     def stats(self) -> RingStats:
         """Counts of the messages sent to it since the worker began."""
         return RingStats(**self._runtime._wait("state", {"kernel": self.name})[0]["stats"])
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(Kernel, name):
+            raise UnsupportedError(f"isolate=True: Kernel.{name} does not cross to another process")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _facts_now(self) -> dict[str, Any] | None:
         return self._runtime._wait("state", {"kernel": self.name})[0] if self._runtime.alive else None

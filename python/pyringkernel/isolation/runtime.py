@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import _core, errors
+from ..devices import Device
 from ..errors import (
     InvalidArgumentError,
     KernelExistsError,
@@ -24,6 +25,8 @@ from ..errors import (
     UnsupportedError,
     WorkerDiedError,
 )
+from ..runtime import Runtime
+from .accounts import Accounts, Loss
 from .channel import Channel
 from .kernel import IsolatedKernel
 from .operation import IsolatedOperation
@@ -115,21 +118,30 @@ def _watch(runtime: weakref.ref[IsolatedRuntime], closed: threading.Event, pause
         del living
 
 
-class IsolatedRuntime:
+class IsolatedRuntime(Runtime):
     """``Runtime(..., isolate=True)``: the runtime lives in a worker process, which can be killed.
 
     Compiled handlers of importable modules (or of the main program's file, below ``if __name__ == "__main__"`` nothing
     runs) can be launched, and called, sent to and received from; edges, topics and supervisors stay within a process
     and are not offered. A worker with a hung kernel is killed and started again, and its kernels are launched again
-    with their first state, at most 3 times in 60 s; operations in flight fail with KernelHungError or WorkerDiedError.
+    with their first state, at most 3 times in 60 s; operations in flight fail with KernelHungError or WorkerDiedError,
+    and `losses` tells how many messages went with it.
 
     on_hang: "restart", or "fail": the worker is killed and stays so. watchdog: seconds that a handler may take; other
     options as Runtime's. Raises what Runtime raises, and WorkerDiedError.
     """
 
     def __init__(
-        self, backend: str = "auto", *, watchdog: float | None = 1.0, on_hang: str = "restart", **options: Any
+        self,
+        backend: str = "auto",
+        *,
+        watchdog: float | None = 1.0,
+        on_hang: str = "restart",
+        isolate: bool = True,
+        **options: Any,
     ) -> None:
+        if not isolate:
+            raise InvalidArgumentError("isolate: found False; Runtime(...) is one of this process")
         if on_hang not in ("restart", "fail"):
             raise InvalidArgumentError(f"on_hang: found {on_hang!r}, need 'restart' or 'fail'")
         main = sys.modules.get("__main__")
@@ -142,7 +154,9 @@ class IsolatedRuntime:
             )
         self._options = {"backend": backend, "watchdog": watchdog, **options}
         self._on_hang = on_hang
-        self._kernels: dict[str, tuple[IsolatedKernel, dict[str, Any], bytes]] = {}
+        self._isolated: dict[str, tuple[IsolatedKernel, dict[str, Any], bytes]] = {}
+        self._accounts = Accounts()
+        self._losses: list[Loss] = []
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
@@ -163,6 +177,7 @@ class IsolatedRuntime:
             if isinstance(error, TimeoutError):
                 raise WorkerDiedError(f"the worker process did not start within {_START_S:g} s") from None
             raise
+        self.skipped = dict(facts["skipped"])
         return link, facts
 
     @property
@@ -171,9 +186,20 @@ class IsolatedRuntime:
         return str(self._facts["backend"])
 
     @property
-    def skipped(self) -> dict[str, str]:
-        """Why other backends were not taken."""
-        return dict(self._facts["skipped"])
+    def devices(self) -> tuple[Device, ...]:
+        """The GPUs that it uses; () on the CPU."""
+        rows: list[dict[str, Any]] = self._facts["devices"]
+        return tuple(Device(**{**row, "compute_capability": tuple(row["compute_capability"])}) for row in rows)
+
+    @property
+    def device(self) -> Device | None:
+        """The GPU that it uses, the first of several; None on the CPU."""
+        return self.devices[0] if self.devices else None
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What was in the hands of each worker that was killed or died."""
+        return tuple(self._losses)
 
     @property
     def pid(self) -> int:
@@ -191,12 +217,14 @@ class IsolatedRuntime:
         return self._closed.is_set()
 
     @property
-    def kernels(self) -> dict[str, IsolatedKernel]:
+    def kernels(self) -> dict[str, IsolatedKernel]:  # type: ignore[override]  # what a kernel offers here
         """The kernels launched, by name."""
         with self._lock:
-            return {name: row[0] for name, row in self._kernels.items()}
+            return {name: row[0] for name, row in self._isolated.items()}
 
-    def launch(self, handler: Any, *, state: Any = None, **options: Any) -> IsolatedKernel:
+    def launch(  # type: ignore[override]  # options cross as they are, and the worker checks them
+        self, handler: Any, *, state: Any = None, **options: Any
+    ) -> IsolatedKernel:
         """As Runtime.launch(), of a compiled handler; without supervisor=, restore= and other objects of this process.
 
         Raises UnsupportedError for a handler that the worker cannot import, and what Runtime.launch() raises.
@@ -204,7 +232,7 @@ class IsolatedRuntime:
         values = {"handler": reference_to(handler), "options": options}
         first = b"" if state is None else state.to_bytes()
         with self._lock:
-            if options.get("name", handler.id) in self._kernels:
+            if options.get("name", handler.id) in self._isolated:
                 raise KernelExistsError(
                     f"a kernel named {options.get('name', handler.id)!r} exists: choose another name"
                 )
@@ -213,7 +241,7 @@ class IsolatedRuntime:
             except TypeError as error:  # what JSON cannot carry
                 raise UnsupportedError(f"isolate=True: launch options cross to another process: {error}") from None
             kernel = IsolatedKernel(self, handler, facts)
-            self._kernels[kernel.name] = (kernel, values, first)
+            self._isolated[kernel.name] = (kernel, values, first)
             return kernel
 
     def close(self, timeout: float | None = 5.0) -> None:
@@ -227,6 +255,9 @@ class IsolatedRuntime:
             link.request("close", {"timeout": timeout}, b"", None).result((5.0 if timeout is None else timeout) + 1.0)
         link.end(RuntimeClosedError("the runtime is closed: make a new one"))
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in _WITHIN_A_PROCESS]
+
     # -- the worker
 
     def _request(self, op: str, values: dict[str, Any], blob: bytes, handler: Any) -> IsolatedOperation:
@@ -238,18 +269,22 @@ class IsolatedRuntime:
 
     def _forget(self, name: str) -> None:
         with self._lock:
-            self._kernels.pop(name, None)
+            self._isolated.pop(name, None)
 
     def _look_after(self) -> None:
         why = self._illness()
         if why is not None and not self._closed.is_set():
             self._link.end(why)
+            if self.pid not in (one.pid for one in self._losses):
+                self._losses.append(self._accounts.close(self.pid, str(why)))
             self._begin_again(why)
 
     def _illness(self) -> BaseException | None:
         """What is wrong with the worker; None when it is well."""
         try:
+            before = self._accounts.asking()
             answer, _ = self._link.request("health", {}, b"", None).result(_SILENT_S)
+            self._accounts.told(before, answer)
         except TimeoutError:
             return KernelHungError(f"the worker did not answer for {_SILENT_S:g} s and was killed")
         except BaseException as error:
@@ -275,7 +310,7 @@ class IsolatedRuntime:
                 return
             try:
                 link, facts = self._start()
-                for kernel, values, first in self._kernels.values():
+                for kernel, values, first in self._isolated.values():
                     kernel._facts, _ = link.request("launch", values, first, None).result()
                 self._link, self._facts = link, facts  # only now: before, nobody finds the kernels there
                 self.restarts += 1
@@ -294,5 +329,23 @@ class IsolatedRuntime:
             self._link.end(RuntimeClosedError("the runtime was not closed"))
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{len(self._kernels)} kernels" if self.alive else "without a worker"
+        state = "closed" if self.closed else f"{len(self._isolated)} kernels" if self.alive else "without a worker"
         return f"<IsolatedRuntime {self.backend} worker {self.pid}: {state}>"
+
+
+_WITHIN_A_PROCESS = (
+    "buffer", "clear_retained", "connect", "dead_letters", "edges", "now", "publish", "register", "registry", "subscribe",
+    "supervisor", "telemetry", "tick", "topics", "workers",
+)  # fmt: skip
+
+
+def _refused(name: str) -> Any:
+    def refuse(self: IsolatedRuntime, *_: Any, **__: Any) -> Any:
+        raise UnsupportedError(f"isolate=True: Runtime.{name} stays within a process, and the kernels are in another")
+
+    refuse.__name__ = name
+    return property(refuse) if isinstance(vars(Runtime)[name], property) else refuse
+
+
+for _name in _WITHIN_A_PROCESS:
+    setattr(IsolatedRuntime, _name, _refused(_name))

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 from .. import errors
@@ -68,7 +69,8 @@ class Worker:
     def _op_open(self, _: bytes, path: list[str], options: dict[str, Any], _id: int) -> Any:
         sys.path[:] = path
         self._runtime = Runtime(**options)
-        return {"backend": self._runtime.backend, "skipped": self._runtime.skipped, "pid": os.getpid()}, b""
+        facts = {"backend": self._runtime.backend, "skipped": self._runtime.skipped, "pid": os.getpid()}
+        return {**facts, "devices": [asdict(one) for one in self._runtime.devices]}, b""
 
     def _op_launch(self, state: bytes, handler: dict[str, str], options: dict[str, Any], _id: int) -> Any:
         assert self._runtime is not None
@@ -79,7 +81,9 @@ class Worker:
         self._kernels[kernel.name] = kernel
         for cls in found.accepts:
             self._classes[cls.type_id] = cls
-        return {"name": kernel.name, "backend": kernel.backend, "engine": kernel.engine, "mode": kernel.mode}, b""
+        where = None if kernel.device is None else kernel.device.index
+        facts = {"name": kernel.name, "backend": kernel.backend, "engine": kernel.engine, "mode": kernel.mode}
+        return {**facts, "device": where}, b""
 
     def _message(self, kernel: Kernel, blob: bytes, type_id: int) -> Any:
         cls = next((cls for cls in kernel.accepts if cls.type_id == type_id), None)
@@ -116,14 +120,16 @@ class Worker:
 
     def _op_state(self, _: bytes, kernel: str, _id: int) -> Any:
         one = self._kernels[kernel]
-        return {"state": int(one.state), "stats": one._core._stats(), "errors": one.error_count}, b""
+        return {"state": int(one.state), "stats": one._core._stats(), "errors": one.error_count, "busy": one.busy}, b""
 
     def _op_snapshot(self, _: bytes, kernel: str, timeout: float | None, _id: int) -> Any:
         return {}, self._kernels[kernel].snapshot(timeout).to_bytes()
 
     def _op_health(self, _: bytes, _id: int) -> Any:
-        hung = [name for name, one in self._kernels.items() if one.state == KernelState.FAILED and one.hung]
-        return {"hung": hung}, b""
+        hung = [name for name, one in list(self._kernels.items()) if one.state == KernelState.FAILED and one.hung]
+        stats = {name: one._core._stats() for name, one in list(self._kernels.items())}
+        counts = {name: (one["in_flight"], one["dead_lettered"]) for name, one in stats.items()}
+        return {"hung": hung, "counts": counts}, b""
 
     def _op_close(self, _: bytes, timeout: float | None, _id: int) -> Any:
         if self._runtime is not None:
