@@ -67,6 +67,22 @@ def test_all_devices_or_those_that_are_named(run: Run) -> None:
     assert out == [*expected, "cpu () None None"]
 
 
+def test_numbers_are_those_that_this_process_sees(run: Run) -> None:
+    out = run(
+        """
+        with rk.Runtime(device="all") as rt:
+            print([(one.index, one.pci_address) for one in rt.devices])
+            print([rt.launch(summer, name=f"k{i}", device=i).call(Count(i), timeout=60.0).n for i in (0, 1)])
+        with rk.Runtime(device=2) as rt:
+            print(rt.backend, rt.skipped["cuda"])
+        """,
+        RK_DOUBLE_DEVICES="3",
+        RK_DOUBLE_VISIBLE="2,0",
+    )
+    assert out[:2] == ["[(0, '0000:17:02.0'), (1, '0000:17:00.0')]", "[0, 1]"]
+    assert out[2].startswith("cpu there is no CUDA device 2: the driver shows 2 to this process")
+
+
 def test_a_number_that_does_not_exist_is_said(run: Run) -> None:
     out = run("""
         try:

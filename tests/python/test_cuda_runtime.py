@@ -159,6 +159,10 @@ def test_every_device_is_listed_with_what_it_lacks(
     [
         ({"device": -1}, "device: found -1"),
         ({"device": True}, "device: found True"),
+        ({"device": []}, "device: found [], need the number of a GPU, from 0; of a runtime also a list"),
+        ({"device": [0, 0]}, "device: found [0, 0], need different numbers"),
+        ({"device": [0, "1"]}, "device: found '1'"),
+        ({"device": "some"}, "device: found 'some'"),
         ({"lease": 0}, "lease: found 0, need seconds from 0.001, or None"),
         ({"lease": "long"}, "lease: found 'long'"),
         ({"lease": float("nan")}, "lease: found nan"),

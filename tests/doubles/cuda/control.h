@@ -11,6 +11,7 @@
 //   RK_DOUBLE_DEVICES (1), RK_DOUBLE_SMS (64), RK_DOUBLE_BLOCKS_PER_SM (16), RK_DOUBLE_COMPUTE (90),
 //   RK_DOUBLE_DRIVER (13000), RK_DOUBLE_MEMORY (bytes, 16 GiB), RK_DOUBLE_PEER (0; 1: they can access each other),
 //   RK_DOUBLE_KERNEL_TIMEOUT (0; 1: a watchdog ends long kernels, says the device; none does)
+//   RK_DOUBLE_VISIBLE "2,0": this process sees these of them, in this order, as by CUDA_VISIBLE_DEVICES
 //   RK_DOUBLE_SYNC    1: freeing memory and unloading wait until no grid runs on the device, as drivers may do
 #pragma once
 

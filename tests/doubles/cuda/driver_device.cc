@@ -66,7 +66,7 @@ int attribute_of(const Device& device, int attribute) {
     case 17:
       return config.kernel_timeout ? 1 : 0;
     case 34:
-      return device.index;
+      return device.slot;
     case 75:
       return config.compute / 10;
     case 76:

@@ -52,8 +52,8 @@ Config::Config()
 // -- Device
 // ------------------------------------------------------------------------------------------------------------
 
-Device::Device(const Config& given, int number)
-    : config(given), index(number), room_(static_cast<std::uint64_t>(given.sms) * kSmRoom) {}
+Device::Device(const Config& given, int number, int place)
+    : config(given), index(number), slot(place), room_(static_cast<std::uint64_t>(given.sms) * kSmRoom) {}
 
 int Device::occupancy(int threads, std::size_t shared_bytes) const {
   if (threads <= 0 || threads > kMaxThreads || shared_bytes > kMostShared) return 0;
@@ -137,7 +137,16 @@ int entry_number(const std::string& name) {
 }
 
 World::World() {
-  for (int i = 0; i < config.devices; ++i) devices.push_back(std::make_unique<Device>(config, i));
+  const auto add = [this](int slot) {
+    devices.push_back(std::make_unique<Device>(config, static_cast<int>(devices.size()), slot));
+  };
+  const std::vector<std::string> visible = listed("RK_DOUBLE_VISIBLE");
+  for (const std::string& one : visible) {
+    const int slot = std::atoi(one.c_str());
+    if (slot < 0 || slot >= config.devices) break;  // as the driver: what comes after it is not seen
+    add(slot);
+  }
+  for (int i = 0; visible.empty() && i < config.devices; ++i) add(i);
   for (const std::string& one : listed("RK_DOUBLE_FAIL")) {
     const int entry = entry_number(one.substr(0, one.find('=')));
     if (entry < 0) continue;

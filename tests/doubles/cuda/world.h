@@ -37,7 +37,7 @@ constexpr std::size_t kStaticShared = 49152, kMostShared = 232448;
 
 class Device {
  public:
-  Device(const Config& config, int index);
+  Device(const Config& config, int index, int slot);
 
   // Blocks of this shape that a multiprocessor can hold at once.
   int occupancy(int threads, std::size_t shared_bytes) const;
@@ -59,7 +59,8 @@ class Device {
   void wait_without_grids();  // or until it is dead
 
   const Config& config;
-  const int index;
+  const int index;  // as this process sees it
+  const int slot;   // where it is in the machine
   std::atomic<int> retained{0};
   std::set<int> peers;     // World's mutex
   std::size_t memory = 0;  // World's mutex
