@@ -21,11 +21,11 @@ Kernel::Kernel(std::shared_ptr<Backend> backend, std::shared_ptr<Handler> handle
       options_(options),
       self_(self),
       block_(backend_->allocate(sizeof(ControlBlock))),
-      outbox_(backend_) {
+      outbox_(backend_->inbox_memory()) {
   const GeometryError error = Lane::check(lane_options());
   if (error != GeometryError::kNone) throw Lane::GeometryFailure{error};
   if (options.capacity * lane_options().slot_size > physical_memory()) throw std::bad_alloc();
-  for (std::uint32_t i = 0; i < options.instances; ++i) records_.emplace_back(backend_);
+  for (std::uint32_t i = 0; i < options.instances; ++i) records_.emplace_back(backend_->inbox_memory());
   ControlBlock& block = control();
   block.magic = kControlMagic;
   block.abi_version = kAbiVersion;

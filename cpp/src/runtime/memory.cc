@@ -46,6 +46,8 @@ MemorySource& process_memory() {
   return source;
 }
 
+std::shared_ptr<MemorySource> shared_process_memory() { return {std::shared_ptr<void>(), &process_memory()}; }
+
 void* take_memory(std::size_t bytes) {
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   if (bytes < kPagesFrom) {

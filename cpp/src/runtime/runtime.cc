@@ -161,7 +161,7 @@ std::vector<std::shared_ptr<Kernel>> Runtime::kernels() {
 }
 
 std::shared_ptr<HostPort> Runtime::open_port(Address* address) {
-  auto port = std::make_shared<HostPort>(backend_);
+  auto port = std::make_shared<HostPort>(backend_->inbox_memory());
   const std::lock_guard lock(mutex_);
   auto place = std::find_if(ports_.begin(), ports_.end(), [](const auto& old) { return old.expired(); });
   if (place == ports_.end()) place = ports_.insert(ports_.end(), std::weak_ptr<HostPort>());

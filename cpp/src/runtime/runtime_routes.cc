@@ -182,7 +182,7 @@ std::shared_ptr<Subscription> Runtime::subscribe(std::string pattern, const Subs
                                                  std::shared_ptr<Kernel> kernel) {
   if (closed()) throw Error("RuntimeClosedError", "the runtime is closed: make a new one");
   const auto refused = [this](auto&&... what) { refused_by(what...); };
-  auto made = topics_.subscribe(std::move(pattern), options, kernel, backend_, refused);
+  auto made = topics_.subscribe(std::move(pattern), options, kernel, backend_->inbox_memory(), refused);
   // After it is known: a kernel that ends from here on finds it, and closes it.
   if (!kernel || !kernel->closed_for_sending()) return made;
   topics_.unsubscribe(made);

@@ -15,7 +15,7 @@ rk_double::Plan* plan_of(const char* entry) {
 
 RK_API void rk_double_fail(const char* entry, int result, int after, int times) {
   const std::lock_guard lock(world().mutex);
-  if (rk_double::Plan* plan = plan_of(entry)) *plan = {result, after, times, plan->delay_ms};
+  if (rk_double::Plan* plan = plan_of(entry)) *plan = {result, after, times, plan->delay_ms, false};
 }
 RK_API void rk_double_delay(const char* entry, int milliseconds) {
   const std::lock_guard lock(world().mutex);

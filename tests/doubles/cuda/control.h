@@ -3,7 +3,8 @@
 //
 // The same by environment variables, read when the library is loaded:
 //   RK_DOUBLE_FAIL    "cuMemAlloc_v2=2,cuInit=100@1*3": these entry points fail with these results, here after 1 call,
-//                     3 times; without @ from the first call, without * from then on
+//                     3 times; without @ from the first call, without * from then on; 719! is as rk_double_sticky(719)
+//                     from that call, 999! as rk_double_lose_device()
 //   RK_DOUBLE_HIDE    "cuFuncLoad,cuInit": dlsym() finds no such symbols, as in an older driver
 //   RK_DOUBLE_HANG    1: as rk_double_hang(1)
 //   RK_DOUBLE_STICKY  719: as rk_double_sticky(719)

@@ -151,7 +151,8 @@ World::World() {
     const int entry = entry_number(one.substr(0, one.find('=')));
     if (entry < 0) continue;
     Plan& plan = plans[static_cast<std::size_t>(entry)];
-    plan = {number_in(one, '=', kUnknown), number_in(one, '@', 0), number_in(one, '*', -1), 0};
+    plan = {number_in(one, '=', kUnknown), number_in(one, '@', 0), number_in(one, '*', -1), 0,
+            one.find('!') != std::string::npos};
   }
   hang = number("RK_DOUBLE_HANG", 0) != 0;
   const int sticky = number("RK_DOUBLE_STICKY", 0);
@@ -186,7 +187,7 @@ Device* device_of(int index) {
 }
 
 namespace {
-Result planned(Entry entry, int& delay_ms) {
+Result planned(Entry entry, int& delay_ms, bool& stays) {
   World& w = world();
   const std::lock_guard lock(w.mutex);
   const auto at = static_cast<std::size_t>(entry);
@@ -199,7 +200,12 @@ Result planned(Entry entry, int& delay_ms) {
   }
   if (plan.times == 0) return kOk;
   if (plan.times > 0) --plan.times;
+  stays = plan.stays;
   return plan.result;
+}
+void make_stay(Result result) {
+  if (result == kUnknown) world().lost = true;
+  for (auto& device : world().devices) device->fault(result, true);
 }
 bool initialised() {
   const std::lock_guard lock(world().mutex);
@@ -209,8 +215,10 @@ bool initialised() {
 
 Result enter(Entry entry, Needs needs) {
   int delay_ms = 0;
-  const Result planted = planned(entry, delay_ms);
+  bool stays = false;
+  const Result planted = planned(entry, delay_ms, stays);
   if (delay_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+  if (stays) make_stay(planted);
   if (planted != kOk) return planted;
   if (needs == Needs::kNothing) return kOk;
   if (!initialised()) return kNotInitialized;

@@ -83,6 +83,7 @@ struct Piece {
 struct Plan {
   Result result = kOk;
   int after = 0, times = 0, delay_ms = 0;
+  bool stays = false;  // the device is faulted with it, or lost (kUnknown)
 };
 
 constexpr auto kEntries = static_cast<std::size_t>(Entry::count);

@@ -104,6 +104,9 @@ class Backend : public MemorySource {
   virtual bool persistent() const = 0;
   // Starts the loop, paused; it begins with the first `is_active`. Throws Error when it cannot.
   virtual std::unique_ptr<Resident> launch(ResidentSpec spec) = 0;
+  // Where inboxes lie. A thread that has sent to a kernel keeps its lane until it sends to another one, and with it
+  // this: not a device.
+  virtual std::shared_ptr<MemorySource> inbox_memory() { return shared_process_memory(); }
   // Threads of the host that work for this backend, and for the runtime's chores.
   virtual Scheduler& scheduler() = 0;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 
 namespace rk {
 
@@ -45,6 +46,7 @@ class MemorySource {
 
 // Memory of this process; costs nothing until it is touched.
 MemorySource& process_memory();
+std::shared_ptr<MemorySource> shared_process_memory();
 
 // Zeroed and aligned to 128 bytes; nullptr when there is none. Large blocks are pages, taken when touched; small ones
 // come from the heap, because a process may map some tens of thousands of times only.

@@ -323,6 +323,7 @@ void Bridge::conclude() {
   store_release(spec_.control->has_terminated, u32{1});                                   // K2
   spec_.switchboard->on_end(spec_.self);
   over_.store_release(1);  // E1
+  keeper_.wake();          // it may sleep until somebody says that there is something to look at
   keeper_.let_go(std::move(keep_alive_));
   const std::lock_guard lock(mutex_);
   ended_ = true;

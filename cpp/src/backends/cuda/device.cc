@@ -33,9 +33,12 @@ bool poll_until(std::uint64_t patience_ns, const std::function<bool()>& done) {
   }
 }
 
-InContext::InContext(const DriverApi& api, ContextHandle context) : api_(api) {
-  if (api_.ctx_get_current(&before_) == kSuccess && before_ == context) return;
-  changed_ = api_.ctx_set_current(context) == kSuccess;  // if not, the call that follows says why
+InContext::InContext(const DriverApi& api, ContextHandle context)
+    : api_(api), result_(api.ctx_get_current(&before_)), entry_(api.ctx_get_current.name) {
+  if (result_ != kSuccess || before_ == context) return;
+  result_ = api_.ctx_set_current(context);
+  entry_ = api_.ctx_set_current.name;
+  changed_ = result_ == kSuccess;
 }
 
 InContext::~InContext() {

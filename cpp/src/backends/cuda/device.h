@@ -57,10 +57,16 @@ class InContext {
   InContext(const InContext&) = delete;
   InContext& operator=(const InContext&) = delete;
 
+  // Whether it is, and which call said so if not: calls would go to another device.
+  Result result() const { return result_; }
+  const char* entry() const { return entry_; }
+
  private:
   const DriverApi& api_;
   ContextHandle before_ = nullptr;
   bool changed_ = false;
+  Result result_;
+  const char* entry_;
 };
 
 class Device : public std::enable_shared_from_this<Device> {
@@ -87,13 +93,15 @@ class Device : public std::enable_shared_from_this<Device> {
   // Makes the call with this device's context, and throws what became of it: see driver.h.
   template <class... P, class... A>
   void call(const std::string& doing, const Entry<P...>& entry, A... values) {
-    check(try_call(entry, values...), entry.name, doing);
+    const InContext here(api(), context_);
+    check(here.result(), here.entry(), doing);
+    check(entry(static_cast<P>(values)...), entry.name, doing);
   }
   // The same for calls whose result the caller looks at. It may be that of an earlier failure on the device.
   template <class... P, class... A>
   Result try_call(const Entry<P...>& entry, A... values) {
     const InContext here(api(), context_);
-    return entry(static_cast<P>(values)...);
+    return here.result() != kSuccess ? here.result() : entry(static_cast<P>(values)...);
   }
   void check(Result result, const char* entry, const std::string& doing);
 

@@ -242,7 +242,7 @@ const char* advice_for(Result result) {
     case kUnknown:
       return "Look at the system log for Xid messages, and restart the process";
     default:
-      return "";
+      return "Look at `nvidia-smi` and the system log for Xid messages; if all is well there, please report it";
   }
 }
 

@@ -59,7 +59,7 @@ class Driver {
 const char* kind_of(Result result);
 // No call on this context will succeed again.
 bool is_sticky(Result result);
-// What the user can do about it; "" when there is nothing to say.
+// What the user can do about it.
 const char* advice_for(Result result);
 // "12.4" of 12040.
 std::string version_text(int version);

@@ -8,6 +8,7 @@ namespace rk::cuda {
 namespace {
 
 constexpr std::size_t kStaging = std::size_t{1} << 20;
+constexpr std::size_t kQueued = 256 * kStaging;  // zeros under way at once
 
 std::string text_of(std::size_t bytes) {
   return bytes < (std::size_t{10} << 20) ? std::to_string((bytes + 1023) >> 10) + " KiB"
@@ -172,7 +173,15 @@ void Heap::refuse(Kind kind, std::size_t bytes, Result result) const {
   throw Error("DeviceMemoryError", doing + " failed");
 }
 
+// Pieces that come back while copies to them are under way need no care: what is done with them next is queued behind.
+bool Heap::copies_end() {
+  if (stream_ == nullptr) return true;
+  return poll_until(options_.grow_patience_ns,
+                    [this] { return device_->try_call(device_->api().stream_query, stream_) != kNotReady; });
+}
+
 Heap::~Heap() {
+  if (!copies_end()) return;  // they would go on in memory that is somebody else's
   if (stream_ != nullptr) device_->try_call(device_->api().stream_destroy, stream_);
   try {
     device_->quiet("DeviceError", "freeing memory", options_.grow_patience_ns, [this] { release_chunks(); });
@@ -223,6 +232,7 @@ void Heap::zero(DeviceAddress address, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += kStaging) {
     device_->call(doing, device_->api().memcpy_htod_async, address + at, zeros, std::min(kStaging, bytes - at),
                   stream_);
+    if (at % kQueued == kQueued - kStaging) finish_copies(doing);  // patience is for this much
   }
   finish_copies(doing);
 }

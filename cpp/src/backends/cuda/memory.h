@@ -134,6 +134,7 @@ class Heap : public std::enable_shared_from_this<Heap> {
   PinnedChunk reserve_pinned(std::size_t bytes, Result& result);
   DeviceAddress address_of(std::uintptr_t host) const;
   [[noreturn]] void refuse(Kind kind, std::size_t bytes, Result result) const;
+  bool copies_end();
   void finish_copies(const std::string& doing);
 
   const std::shared_ptr<Device> device_;

@@ -19,7 +19,19 @@ log = logging.getLogger("pyringkernel")
 
 OLDEST = (12, 0)  # as the driver: what resident kernels were written for
 _SUCCESS, _COMPILATION_FAILED = 0, 6
-_FUNCTIONS = ("nvrtcVersion", "nvrtcCreateProgram", "nvrtcCompileProgram", "nvrtcGetCUBIN", "nvrtcGetSupportedArchs")
+FUNCTIONS = (  # all that are called: a library without one of them is refused
+    "nvrtcVersion",
+    "nvrtcGetErrorString",
+    "nvrtcGetNumSupportedArchs",
+    "nvrtcGetSupportedArchs",
+    "nvrtcCreateProgram",
+    "nvrtcCompileProgram",
+    "nvrtcDestroyProgram",
+    "nvrtcGetProgramLogSize",
+    "nvrtcGetProgramLog",
+    "nvrtcGetCUBINSize",
+    "nvrtcGetCUBIN",
+)
 _OTHERWISE = "or use backend='cpu'"
 
 
@@ -131,7 +143,7 @@ def _strings(values: Any) -> Any:
 @functools.cache
 def _open(candidate: Candidate) -> Nvrtc:
     library = ctypes.CDLL(candidate.path)
-    missing = [name for name in _FUNCTIONS if not hasattr(library, name)]
+    missing = [name for name in FUNCTIONS if not hasattr(library, name)]
     if missing:
         raise OSError(f"it has no {', '.join(missing)}")
     return Nvrtc(candidate, library)
