@@ -34,7 +34,9 @@ PyObject* raise_gone(const KernelBox& box) {
   if (state != KernelState::kFailed) {
     return raise("KernelTerminatedError", "kernel '%s' is %s", kernel.name().c_str(), to_string(state));
   }
-  if (kernel.options().supervisor != 0) {
+  if (const std::string why = kernel.failure(); !why.empty()) {
+    raise("KernelFailedError", "kernel '%s' failed: %s", kernel.name().c_str(), why.c_str());
+  } else if (kernel.options().supervisor != 0) {
     raise("KernelFailedError", "kernel '%s' failed: its supervisor gave up", kernel.name().c_str());
   } else {
     raise("KernelFailedError", "kernel '%s' failed: its handler raised more than %u times within the window",

@@ -58,8 +58,9 @@ LaneOptions Kernel::lane_options_of(std::uint32_t instance, std::uint8_t priorit
 // -- life cycle -------------------------------------------------------------------------------------------------------
 
 void Kernel::refuse(KernelState to) const {
-  throw Error("InvalidStateTransition",
-              "kernel '" + options_.name + "' cannot go from " + to_string(state()) + " to " + to_string(to));
+  const std::string why = failure();
+  throw Error("InvalidStateTransition", "kernel '" + options_.name + "' cannot go from " + to_string(state()) + " to " +
+                                            to_string(to) + (why.empty() ? "" : ": " + why));
 }
 
 void Kernel::launch(Hlc& clock, Switchboard& switchboard, std::shared_ptr<void> keep_alive) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "ringkernel/runtime/control.h"
 #include "ringkernel/runtime/kernel.h"
@@ -102,15 +103,21 @@ Checkpoint Kernel::snapshot(std::uint64_t deadline_ns, const Poll& poll) {
     throw Error("InvalidStateTransition", "kernel '" + options_.name + "' is " + to_string(state()) +
                                               ": a snapshot needs one that rests or can be paused");
   }
+  struct GoesOn {  // whatever becomes of the snapshot
+    Kernel& kernel;
+    bool paused;
+    ~GoesOn() { now(); }
+    void now() {
+      if (std::exchange(paused, false) && !kernel.ended()) kernel.request(1, kTerminateNo);
+    }
+  } goes_on{*this, was_active};
   if (was_active) {
     request(0, kTerminateNo);
     if (!await_obeyed(deadline_ns, poll)) {
-      request(1, kTerminateNo);
       throw Error("KernelHungError", "the handler of kernel '" + options_.name + "' did not return in time");
     }
   }
   if (!resident_->fetch(deadline_ns)) {
-    if (was_active) request(1, kTerminateNo);
     throw Error("KernelHungError", "kernel '" + options_.name + "' did not leave its device in time");
   }
   Checkpoint made;
@@ -133,7 +140,7 @@ Checkpoint Kernel::snapshot(std::uint64_t deadline_ns, const Poll& poll) {
     records_[i].inbox.for_each(add);
   }
   if (was_active && !ended()) {
-    request(1, kTerminateNo);
+    goes_on.now();
     await_obeyed(deadline_ns, poll);  // so that it gets somewhere between two snapshots
   }
   return made;

@@ -318,6 +318,7 @@ void Bridge::give_up(const std::string& why) {
 // Whoever joined may end the process: nothing of the kernel is touched afterwards.
 void Bridge::conclude() {
   load_latencies(true);
+  for (Peer& peer : peers_) peer.count_handled();
   spec_.handler->ends();
   store_release(spec_.control->state, u32{failed_ ? kDeviceFailed : kDeviceTerminated});  // K2
   store_release(spec_.control->has_terminated, u32{1});                                   // K2

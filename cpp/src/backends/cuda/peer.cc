@@ -164,11 +164,13 @@ std::uint64_t Peer::answered_epoch() const {
   return load_acquire(bridge_.status(self_.instance()).epoch_seen);  // C3
 }
 
+// Not once it is over: what was not handled then is a dead letter.
 void Peer::look() {
+  if (over_) return;
   const InstanceStatus& status = bridge_.status(self_.instance());
   aboard_ = 0;
   for (std::uint32_t p = 0; p < kPriorityCount; ++p) {
-    rings_[p].drop_until(taken_of(status, p));
+    taken_ += rings_[p].drop_until(taken_of(status, p));
     aboard_ += rings_[p].count();
   }
   handled_ = load_relaxed(status.handled);                              // S1
@@ -177,6 +179,7 @@ void Peer::look() {
   const u32 error = load_relaxed(status.last_error);                    // S1
   if (error != last_error_) record_.last_error.store_relaxed(error);    // S
   last_error_ = error;
+  if (aboard_ == 0) failed_ids_.clear();
   record_.aboard.store_relaxed(aboard_);  // S last: what is not aboard any more is counted above
   mirror_busy();
 }
@@ -196,6 +199,10 @@ void Peer::load_latencies(const u64* words) {
   latencies.queueing.load(histogram_in(words + kLatencyWords));
   record_.handled.store_relaxed(load_relaxed(words[kLatencyBuckets]));  // S
 }
+
+// At the end: a device that is lost brings no latencies any more, and one that goes on meanwhile may bring those of
+// messages that are dead letters by now.
+void Peer::count_handled() { record_.handled.store_relaxed(handled_); }  // S
 
 // Half of a look at one message and half at the next would name a message that has run for longer than it has.
 void Peer::mirror_busy() {
@@ -300,6 +307,31 @@ void Peer::give_up(const std::string& why) {
   end();
 }
 
+void Peer::note_failed(std::uint64_t message_id) {
+  const std::size_t most = std::size_t{kPriorityCount} * bridge_.shape().window;
+  if (failed_ids_.size() >= 2 * most) {
+    failed_ids_.erase(failed_ids_.begin(), failed_ids_.end() - static_cast<std::ptrdiff_t>(most));
+  }
+  failed_ids_.push_back(message_id);
+  ++failed_;
+}
+
+// The device says now and then which messages it is done with, so some of these it may have handled. What it has
+// counted itself may be of another moment.
+void Peer::bury_aboard() {
+  std::uint64_t known = 0;
+  for_each_aboard([&](const MessageHeader& header, const std::byte* payload) {
+    const auto found = std::find(failed_ids_.begin(), failed_ids_.end(), header.message_id);
+    if (found != failed_ids_.end()) {
+      ++known;  // buried before
+    } else {
+      bury_left_over(header, payload, lost_);
+    }
+  });
+  const std::uint64_t linked = record_.linked_delivered.load_relaxed();  // S
+  if (!gone_) handled_ = taken_ + known + linked - failed_;
+}
+
 // As CpuInstance::end(). What is aboard was left there by a device that does not answer.
 void Peer::end() {
   if (std::exchange(in_graph_, false)) bridge_.graph().leave(&record_.inbox);
@@ -310,8 +342,7 @@ void Peer::end() {
   {
     const std::lock_guard lock(end_mutex_);
     over_ = true;
-    for_each_aboard(
-        [this](const MessageHeader& header, const std::byte* payload) { bury_left_over(header, payload, lost_); });
+    bury_aboard();
     do {  // once more while a sender is between the two steps of its push
       while (const std::byte* slot = record_.inbox.try_peek()) {
         MessageHeader header;

@@ -38,9 +38,10 @@ using MessageUse = std::function<void(const MessageHeader&, const std::byte*)>;
 class AboardRing {
  public:
   void push(std::uint32_t window, std::uint32_t stride, const MessageHeader& header, const std::byte* payload);
-  // Those before `taken` are over.
-  void drop_until(std::uint32_t taken) {
-    if (taken - first_ <= count()) first_ = taken;
+  // Those before `taken` are over. How many these are.
+  std::uint32_t drop_until(std::uint32_t taken) {
+    if (taken - first_ > count()) return 0;
+    return taken - std::exchange(first_, taken);
   }
   void clear() { first_ = sent_; }
   std::uint32_t sent() const { return sent_; }
@@ -71,7 +72,8 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   void look();
   std::uint64_t handled() const { return handled_; }  // at its status
   void load_latencies(const u64* words);              // as they are now
-  bool loads_for(std::uint64_t epoch);                // once for each epoch, when it has answered
+  void count_handled();
+  bool loads_for(std::uint64_t epoch);  // once for each epoch, when it has answered
   void publish() { sender_.publish(); }
   void end();
   void give_up(const std::string& why);  // what it has on the device is lost
@@ -110,6 +112,8 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   void bury_left_over(const MessageHeader& header, const std::byte* payload, std::string_view error);
   bool refuse_early(const MessageHeader& header, const std::byte* payload);
   bool has_room(std::uint32_t priority);
+  void note_failed(std::uint64_t message_id);
+  void bury_aboard();
   void settle_sender();
   bool must_wait();
   void tell_hold(bool on);
@@ -129,6 +133,8 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   std::string lost_;  // why what it has on the device does not come back
   std::uint32_t aboard_ = 0;
   std::uint64_t handled_ = 0;
+  std::uint64_t taken_ = 0, failed_ = 0;   // messages that it is done with; those that it said were not handled
+  std::vector<std::uint64_t> failed_ids_;  // of these, which may be aboard yet
   std::uint64_t loaded_epoch_ = 0;
   std::uint32_t last_error_ = 0;
 

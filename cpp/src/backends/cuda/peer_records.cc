@@ -175,6 +175,7 @@ void Peer::on_free_slots(std::span<const std::byte> body) {
 void Peer::on_failed(std::span<const std::byte> body) {
   const auto failed = body_in<FailedBody>(body);
   const Message message = message_in(body, sizeof(FailedBody));
+  note_failed(message.header.message_id);
   if (failed.outcome == kFailLeftOver) return bury_left_over(message.header, message.payload, "");
   if (failed.outcome == kFailExpired) {
     InstanceRecord::add(record_.expired);
