@@ -57,15 +57,15 @@ def build(sanitizer: str = "") -> dict[str, str]:
     return {
         "RINGKERNEL_CUDA_DRIVER": str(place / "librk_double_cuda.so"),
         "RINGKERNEL_NVRTC": str(place / "librk_double_nvrtc.so"),
-        "RK_DOUBLE_SHIM": str(HERE),
+        "RK_DOUBLE_SHIM": os.environ.get("RK_DOUBLE_SHIM", str(HERE)),
         "RK_DOUBLE_CACHE": str(place / "kernels"),
         "RK_DOUBLE_FLAGS": " ".join([*more, "-g1"] if more else []),
     }
 
 
 def use() -> None:
-    """This process, from now on; before it opens a driver."""
-    os.environ.update(build())
+    """This process, from now on; before it opens a driver. RK_DOUBLE_SANITIZER: as build() takes it."""
+    os.environ.update(build(os.environ.get("RK_DOUBLE_SANITIZER", "")))
 
 
 if __name__ == "__main__":
