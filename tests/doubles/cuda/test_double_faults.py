@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from ctypes import byref, c_int, c_size_t, c_uint64, c_void_p
 from multiprocessing import get_context
 from pathlib import Path
@@ -232,6 +233,40 @@ def variables_plant_failures_too() -> None:
     assert one.call("cuStreamCreate", byref(c_void_p()), 0) == 2
 
 
+def a_failure_can_stay_from_a_call_on() -> None:
+    one = driver()
+    words, stream = started(one, "stay")
+    rig.until(lambda: words[1] == 2)
+    assert [one.call("cuCtxSynchronize") for _ in range(2)] == [719, 719]
+    assert one.call("cuStreamQuery", stream) == 719
+    rig.until(lambda: one.control("living", "grids") == 0)
+    one.control("recover")
+    rig.until(lambda: one.call("cuStreamQuery", stream) == rig.OK)
+
+
+def freeing_waits_for_grids() -> None:
+    one, address = driver(), c_uint64()
+    one.do("cuMemAlloc_v2", byref(address), c_size_t(256))
+    words, stream = started(one, "stay")
+    rig.until(lambda: words[1] == 2)
+    results: list[int] = []
+
+    def free() -> None:
+        one.do("cuCtxSetCurrent", one.context)
+        results.append(one.call("cuMemFree_v2", address))
+
+    waiting = threading.Thread(target=free)
+    before = one.control("calls", "cuMemFree_v2")
+    waiting.start()
+    rig.until(lambda: one.control("calls", "cuMemFree_v2") > before)
+    turns = words[2]
+    rig.until(lambda: words[2] > turns + 50)  # the grid goes on
+    assert results == []
+    words[0] = 1
+    waiting.join(20)
+    assert results == [rig.OK]
+
+
 def nothing_is_left_over() -> None:
     one = driver()
     words, address = one.words()
@@ -272,6 +307,8 @@ CASES: list[tuple[Callable[[], None], dict[str, str]]] = [
     (what_is_hidden_is_missing, {"RK_DOUBLE_HIDE": "cuFuncLoad,cuMemAlloc_v2"}),
     (there_is_no_device, {"RK_DOUBLE_DEVICES": "0"}),
     (variables_plant_failures_too, {"RK_DOUBLE_FAIL": "cuCtxSynchronize=700@1*2,cuStreamCreate=2"}),
+    (a_failure_can_stay_from_a_call_on, {"RK_DOUBLE_FAIL": "cuCtxSynchronize=719!"}),
+    (freeing_waits_for_grids, {"RK_DOUBLE_SYNC": "1"}),
     (nothing_is_left_over, {}),
     (the_compiler_fails_too, {"RK_DOUBLE_NVRTC_FAIL": "nvrtcVersion=11,nvrtcCompileProgram=1"}),
 ]  # fmt: skip
