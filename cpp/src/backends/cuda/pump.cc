@@ -89,7 +89,6 @@ void Pump::run(State& state) {
       HostAtomics::pause();
       continue;
     }
-    if (ends(state)) return;  // the last one has just gone: nobody would wake us
     const std::uint64_t until = need == Pumped::Need::kNothing ? kNoDeadline : now + nap;
     state.parking.wait([&] { return state.woken.load_relaxed() != 0; }, until, 0);  // W1 taken above
     nap = std::min(nap * 2, kLongestNapNs);
