@@ -100,12 +100,30 @@ RK_COLD void report_latencies(const Block& block) {
   }
 }
 
+// What senders gave it beside the host, and what of that is over.
+RK_COLD void report_links(const Block& block) {
+  const u32 count = rk_ld_relaxed_gpu(&block.work->link_count);  // E2: links are there before they are counted
+  if (count == 0 || block.grid->links_host == 0) return;
+  u64* lines = word_at(block.grid->links_host, static_cast<u64>(block.instance) * kMaxIncoming * kLinkWords);
+  RK_UNROLL(1)
+  for (u32 place = threadIdx.x; place < count; place += RK_BLOCK_SIZE) {
+    const LinkRing* ring = link_at(block, place);
+    if (ring == nullptr) continue;
+    u64* line = lines + static_cast<u64>(place) * kLinkWords;
+    rk_st_relaxed_sys(line + 2, rk_ld_relaxed_gpu(&ring->read));      // S1: read first, it is not more than accepted
+    rk_st_relaxed_sys(line + 1, rk_ld_relaxed_gpu(&ring->refused));   // S1: the same
+    rk_st_relaxed_sys(line, rk_ld_relaxed_gpu(&ring->accepted));      // S1: the same
+  }
+}
+
 // A function of its own, so that the handler's code is there once.
 RK_COLD void obey(Block& block, SharedBytes& shared, u32 order) {
   if (RK_BLOCK_SIZE > 1) rk_converge(RK_BLOCK_SIZE);
   if (order == kOrderHandle) run_handler(block, shared);
   if (order == kOrderRestore) restore(block);
-  if (order == kOrderReport) report_latencies(block);
+  if (order != kOrderReport) return;
+  report_latencies(block);
+  report_links(block);
 }
 
 // The first thread's: has all threads obey, and waits until they have.

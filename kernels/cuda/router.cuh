@@ -206,7 +206,15 @@ RK_OP void take_link(const GridBlock& grid, u32 instance, const LinkBody& body) 
     rk_st_release_gpu(word_at(work.links, body.to), body.state == kLinkOpen ? body.ring : u64{0});  // E2: the ring
     if (body.to >= work.link_count) rk_st_release_gpu(&work.link_count, body.to + 1);               // E2: its place
   } else if (body.target < grid.target_count) {
-    const LinkTarget& target = at<LinkTarget>(grid.targets)[body.target];
+    LinkTarget& target = at<LinkTarget>(grid.targets)[body.target];
+    if (body.to == kAllOfTarget) {
+      if (body.state != 0) {
+        target.entries = body.ring;
+        target.round_robin = body.doorbell;
+      }
+      rk_st_release_gpu(&target.count, body.state);  // E3: the table
+      return;
+    }
     if (body.to >= target.count) return;
     LinkEntry& entry = *at<LinkEntry>(target.entries, static_cast<u64>(instance) * target.count + body.to);
     if (body.state == kLinkOpen) {

@@ -107,31 +107,36 @@ RK_OP u32 send_to_host(Block& block, const MessageHeader& header, const u8* payl
 
 // -- links ------------------------------------------------------------------------------------------------------------
 
-// Round robin as the routing of the target wants it; RK_ANY_INSTANCE: the host has to choose.
-RK_OP u32 choose_instance(const LinkTarget& target, u32 instance) {
-  if (instance != RK_ANY_INSTANCE || target.count == 0) return instance;
-  if (target.count == 1) return 0;
-  if (target.key_count != 0 || target.round_robin == 0) return instance;
-  return static_cast<u32>(rk_add_relaxed_gpu(word_at(target.round_robin), u64{1}) % target.count);  // N1: a count
+RK_OP u32 count_of(const LinkTarget& target) {
+  return rk_ld_acquire_gpu(&target.count);  // E3: the table
 }
 
-RK_OP const LinkEntry* entry_of(const Block& block, const LinkTarget& target, u32 to) {
-  return to < target.count ? at<LinkEntry>(target.entries, static_cast<u64>(block.instance) * target.count + to)
-                           : nullptr;
+// Round robin as the routing of the target wants it; RK_ANY_INSTANCE: the host has to choose.
+RK_OP u32 choose_instance(const LinkTarget& target, u32 count, u32 instance) {
+  if (instance != RK_ANY_INSTANCE || count == 0) return instance;
+  if (count == 1) return kChosenHere;
+  if (target.key_count != 0 || target.round_robin == 0) return instance;
+  const u64 n = rk_add_relaxed_gpu(word_at(target.round_robin), u64{1});  // N1: a count
+  return kChosenHere | static_cast<u32>(n % count);
+}
+
+RK_OP const LinkEntry* entry_of(const Block& block, const LinkTarget& target, u32 count, u32 to) {
+  return to < count ? at<LinkEntry>(target.entries, static_cast<u64>(block.instance) * count + to) : nullptr;
 }
 
 // Under the lock.
-RK_COLD u32 push(const LinkEntry& entry, const MessageHeader& header, const u8* payload) {
+RK_COLD u32 push(const LinkEntry& entry, MessageHeader& header, const u8* payload) {
   LinkRing& ring = *at<LinkRing>(entry.ring);
   if (header.payload_size > ring.max_payload) return kStatusTooLarge;
   const u64 n = ring.accepted;
   if (n - ring.read_cache >= ring.slots) {
     ring.read_cache = rk_ld_acquire_gpu(&ring.read);  // L2: the receiver is done with the slots before
     if (n - ring.read_cache >= ring.slots) {
-      ++ring.refused;
-      return kStatusFull;
+      rk_st_relaxed_gpu(&ring.refused, ring.refused + 1);  // L3: for those who count
+      return ring.drops != 0 ? kStatusOk : kStatusFull;
     }
   }
+  header.dest = ring.dest;
   u8* slot = link_slot(ring, n);
   header_of(slot) = header;
   copy_bytes(payload_of(slot), payload, header.payload_size);
@@ -153,17 +158,23 @@ RK_COLD u32 send_to(rk_call* call, u32 index, u32 instance, MessageHeader& heade
     header.dest = Address::make(Address{block.grid->self}.node(), 0).word;
     return send_to_host(block, header, payload);
   }
-  if (index < block.grid->target_count && header.priority == kPriorityNormal) {
-    const LinkTarget& target = at<LinkTarget>(block.grid->targets)[index];
-    instance = choose_instance(target, instance);
-    lock(block);
-    const LinkEntry* entry = entry_of(block, target, instance);
-    const u32 state = state_of(entry);
-    const u32 status = state == kLinkOpen ? push(*entry, header, payload) : static_cast<u32>(kStatusClosed);
-    unlock(block);
-    if (state != kLinkByHost) return status;
+  for (;;) {
+    if (index < block.grid->target_count && header.priority == kPriorityNormal) {
+      const LinkTarget& target = at<LinkTarget>(block.grid->targets)[index];
+      const u32 count = count_of(target);
+      instance = choose_instance(target, count, instance);
+      const u32 to = instance == RK_ANY_INSTANCE ? instance : instance & ~static_cast<u32>(kChosenHere);
+      lock(block);
+      const LinkEntry* entry = entry_of(block, target, count, to);
+      const u32 state = state_of(entry);
+      const u32 status = state == kLinkOpen ? push(*entry, header, payload) : static_cast<u32>(kStatusClosed);
+      unlock(block);
+      if (state != kLinkByHost) return status;
+    }
+    const Answer answer = ask(call, kUpSend, SendBody{0, index, instance}, &header, payload);
+    if (answer.status != kAnswerByLink) return answer.status;
+    instance = static_cast<u32>(answer.value);  // it was before the answer that the way was opened
   }
-  return ask(call, kUpSend, SendBody{0, index, instance}, &header, payload).status;
 }
 
 RK_OP bool too_large(rk_call* call, u32 size) {
@@ -234,7 +245,7 @@ __device__ u64 rk_device_free_slots(rk_call* call, u32 index) {
   Block& block = block_of(call);
   if (index < block.grid->target_count) {
     const rk::LinkTarget& target = at<rk::LinkTarget>(block.grid->targets)[index];
-    const rk::LinkEntry* entry = entry_of(block, target, 0);
+    const rk::LinkEntry* entry = entry_of(block, target, count_of(target), 0);
     if (state_of(entry) == rk::kLinkOpen) {
       const rk::LinkRing& ring = *at<rk::LinkRing>(entry->ring);
       return ring.slots - (ring.accepted - rk_ld_relaxed_gpu(&ring.read));  // L2: only counted

@@ -14,7 +14,8 @@ class EdgeStats:
     """Counts of an edge: ``accepted == delivered + dropped + dead_lettered + in_flight``.
 
     credits: messages that its rings take now. capacity: messages that they take when empty. lanes: how many rings there
-    are, one for each pair of instances that has exchanged a message. blocked: how often a sender had to wait.
+    are, one for each pair of instances that has exchanged a message. blocked: how often a sender had to wait. linked: how
+    many of the accepted messages went from one kernel of a GPU to another in its memory, without the host.
     """
 
     accepted: int
@@ -27,6 +28,7 @@ class EdgeStats:
     capacity: int
     lanes: int
     blocked: int
+    linked: int
     congested: bool
 
 

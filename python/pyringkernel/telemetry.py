@@ -236,7 +236,8 @@ _OF_LATENCY = ("count", "min_ns", "max_ns", "mean_ns", "p50_ns", "p99_ns", "p999
 class KernelTelemetry:
     """Counts of messages and two latencies of one kernel, or of one of its instances.
 
-    ``accepted`` and ``in_flight`` are those of its inbox, ``high_water`` its deepest backlog seen. ``errors_reported`` and
+    ``accepted`` and ``in_flight`` are those of its inbox, ``high_water`` its deepest backlog seen. ``linked``: how many
+    of the messages that are over came from other kernels of its GPU in its memory, without the host. ``errors_reported`` and
     ``last_error`` (its code, 0: none) are of errors that failed no message. ``handler`` is the time inside the handler,
     ``queueing`` the time from send to its beginning, in nanoseconds.
     """
@@ -251,6 +252,7 @@ class KernelTelemetry:
     accepted: int
     in_flight: int
     high_water: int
+    linked: int
     errors_reported: int
     last_error: int
     handler: LatencyHistogram

@@ -161,6 +161,12 @@ std::uint64_t InstanceSender::free_slots(Address to) {
   return way != nullptr && way->spilled == 0 ? way->route.lane->free_slots() : 0;
 }
 
+const Route* InstanceSender::route_of(const MessageHeader& header) {
+  Status status = Status::kClosed;
+  const Way* way = way_to(header, false, &status);
+  return way != nullptr && way->spilled == 0 ? &way->route : nullptr;
+}
+
 void InstanceSender::end() {
   for (const Spilled& one : spilled_) {
     const MessageHeader header = header_of(one.frame);

@@ -48,6 +48,8 @@ class InstanceSender {
   // kFull, kClosed, kTooLarge, kUndeclared.
   Status send(const MessageHeader& header, const std::byte* payload, bool reply);
   std::uint64_t free_slots(Address to);
+  // The way that such a message would take. nullptr: there is none, or messages wait for room in it.
+  const Route* route_of(const MessageHeader& header);
 
   void publish();  // what was sent since the last time becomes visible
   bool waiting() const { return !spilled_.empty(); }

@@ -75,12 +75,18 @@ EdgeBox connect(RuntimeBox& box, const std::string& from, const std::string& to,
 }
 
 py::dict edge_stats(EdgeBox& box) {
+  constexpr std::uint64_t kPatienceNs = 20'000'000;
+  {
+    const py::gil_scoped_release release;
+    box.edge->refresh(HostAtomics::monotonic_ns() + kPatienceNs);
+  }
   const EdgeStats stats = box.edge->stats();
   py::dict dict = stats_dict(stats.ring);
   dict["credits"] = stats.credits;
   dict["capacity"] = stats.capacity;
   dict["lanes"] = stats.lanes;
   dict["blocked"] = stats.times_blocked;
+  dict["linked"] = stats.linked;
   dict["congested"] = stats.congested;
   return dict;
 }

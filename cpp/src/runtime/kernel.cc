@@ -85,6 +85,7 @@ void Kernel::launch(Hlc& clock, Switchboard& switchboard, std::shared_ptr<void> 
   spec.worker = options_.worker;
   spec.supervised = options_.supervisor != 0;
   spec.restarts_on_exit = options_.supervisor != 0 && options_.restart == Restart::kPermanent;
+  spec.routes_by_key = !options_.route_by.empty() && options_.instances > 1;
   spec.keep_alive = std::move(keep_alive);
   resident_ = backend_->launch(std::move(spec));
   state_ = KernelState::kLaunched;
@@ -290,7 +291,9 @@ RingStats Kernel::inbox_stats_of(const InstanceRecord& record) const {
   RingStats stats = record.inbox.stats();
   const std::uint64_t aboard = std::min(record.aboard.load_relaxed(), stats.delivered);  // S
   const std::uint64_t linked = std::max(record.linked.load_relaxed(), over);             // S
-  stats.accepted += linked;
+  const std::uint64_t unheard = record.linked_dropped.load_relaxed();                    // S
+  stats.accepted += linked + unheard;
+  stats.dropped += unheard;
   stats.delivered = stats.delivered - aboard + over;
   stats.in_flight += aboard + (linked - over);
   stats.dead_lettered = std::min(dead, stats.delivered);
@@ -336,6 +339,7 @@ KernelTelemetry Kernel::telemetry(std::optional<std::uint32_t> instance) const {
     sum.left_over += record.left_over.load_relaxed();                                                   // S
     sum.duplicates += record.duplicates.load_relaxed();                                                 // S
     sum.reported += record.reported.load_relaxed();                                                     // S
+    sum.linked += record.linked_delivered.load_relaxed();                                               // S
     sum.restarts += record.generation.load_relaxed();                                                   // S
     if (const std::uint32_t code = record.last_error.load_relaxed(); code != 0) sum.last_error = code;  // S
     if (const InstanceLatencies* latencies = record.latencies.load_acquire()) {                         // S

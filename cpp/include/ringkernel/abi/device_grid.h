@@ -83,7 +83,10 @@ enum : u32 {
   F(AnswerBody, u32, status, 16) \
   F(AnswerBody, u32, hold, 20)   \
   F(AnswerBody, u64, reserved24, 24)
-// status: rk::Status. hold: 1: what was sent waits beside a full ring; take no further message until kDownHold says so.
+// status: rk::Status, or kAnswerByLink. hold: 1: what was sent waits beside a full ring; take no further message until
+// kDownHold says so.
+// kAnswerByLink: nothing was sent; there is a way to instance `value` of the target that needs no host.
+constexpr u32 kAnswerByLink = 0x100;
 RK_DEFINE_ABI_STRUCT(AnswerBody, 32, RK_ANSWER_BODY_FIELDS)
 
 #define RK_RESTART_BODY_FIELDS(F)    \
@@ -103,8 +106,11 @@ RK_DEFINE_ABI_STRUCT(HoldBody, 8, RK_HOLD_BODY_FIELDS)
 
 // Way of instance RecordHead::instance to `target`'s instance `to`.
 // state: kLink...; ring: device address of a LinkRing; doorbell: of the receiver's InstanceWork::doorbell
-// target kIncoming: a ring that leads to this instance; `to`: its place in InstanceWork::links, state kLinkOpen.
+// target kIncoming: a ring that leads to this instance; `to`: its place in InstanceWork::links; state kLinkOpen, or
+// another when it leads there no more.
+// to kAllOfTarget: LinkTarget of `target`, for all instances: ring: entries, doorbell: round_robin, state: count.
 constexpr u32 kIncoming = 0xFFFFFFFF;
+constexpr u32 kAllOfTarget = 0xFFFFFFFF;
 constexpr u32 kMaxIncoming = 256;  // places of InstanceWork::links
 #define RK_LINK_BODY_FIELDS(F)   \
   F(LinkBody, u32, target, 0)    \
@@ -121,7 +127,9 @@ enum : u32 {
 };
 
 // request: number of the instance's request, for the answer. target: index of the handler's name. instance: index, or
-// RK_ANY_INSTANCE. deadline, HLC, ids are in the header.
+// RK_ANY_INSTANCE; with kChosenHere: the device's choice, for a message that any may have. deadline, HLC, ids are in
+// the header.
+constexpr u32 kChosenHere = 0x80000000;
 #define RK_SEND_BODY_FIELDS(F) \
   F(SendBody, u64, request, 0) \
   F(SendBody, u32, target, 8)  \
@@ -249,6 +257,8 @@ constexpr u32 kLatencyWords = 596;
 constexpr u32 kInboxLead = 64;
 
 // One receiver, one sender, both on this device. `turn` publishes as in an inbox.
+//   slots     messages that it has room for; drops: 1: one that finds no room is dropped, which is no failure
+//   dest      MessageHeader::dest of what goes this way
 //   read      written by the receiver: messages that it is done with
 //   accepted, refused  written by the sender: pushed; not pushed because full
 #define RK_LINK_RING_FIELDS(F)                \
@@ -256,8 +266,9 @@ constexpr u32 kInboxLead = 64;
   F(LinkRing, u32, slots, 8)                  \
   F(LinkRing, u32, stride, 12)                \
   F(LinkRing, u32, max_payload, 16)           \
-  F(LinkRing, u32, reserved0, 20)             \
-  F(LinkRing, Reserved<13>, reserved24, 24)   \
+  F(LinkRing, u32, drops, 20)                 \
+  F(LinkRing, u64, dest, 24)                  \
+  F(LinkRing, Reserved<12>, reserved32, 32)   \
   F(LinkRing, u64, accepted, 128)             \
   F(LinkRing, u64, refused, 136)              \
   F(LinkRing, u64, read_cache, 144)           \
@@ -265,6 +276,10 @@ constexpr u32 kInboxLead = 64;
   F(LinkRing, u64, read, 256)                 \
   F(LinkRing, Reserved<15>, reserved264, 264)
 RK_DEFINE_ABI_STRUCT(LinkRing, 384, RK_LINK_RING_FIELDS)
+
+// What the host is told of the rings that lead to an instance, for each of its places in a row: accepted, refused, read.
+// Brought up to date with the latencies.
+constexpr u32 kLinkWords = 4;
 
 // Of one instance, one target and one instance of that target. Written by the router, read by the instance.
 #define RK_LINK_ENTRY_FIELDS(F)    \
@@ -338,7 +353,8 @@ enum : u32 {
 RK_DEFINE_ABI_STRUCT(InstanceWork, 512, RK_INSTANCE_WORK_FIELDS)
 
 // One target of the handler: the ways of every instance to each of its instances, entries[instance * count + to].
-//   routing  0: round robin, by an atomic count at `round_robin`; else kKeyFields say what to hash
+//   count        0: there is no way that needs no host
+//   round_robin  a count, added to by all instances; 0, or with keys: the host says who gets what any may have
 #define RK_LINK_TARGET_FIELDS(F)     \
   F(LinkTarget, u64, entries, 0)     \
   F(LinkTarget, u64, round_robin, 8) \
@@ -355,6 +371,7 @@ RK_DEFINE_ABI_STRUCT(LinkTarget, 32, RK_LINK_TARGET_FIELDS)
 //   max_failures  within failure_window ns, without a supervisor
 //   up_write      ticket of the next slot of the up ring; up_read: HostLine::up_read, as the router read it
 //   begun         lease whose router has taken everything that was sent before it
+//   links_host    kLinkWords of each place of each instance, in the host's memory; 0: there are no links
 //   offset        NTP64 of the host minus that of %globaltimer, which may be ahead; offset_at: when it was set, NTP64
 //   failure_times max_failures words of each instance
 //   gathered      blocks that came to a barrier of all instances
@@ -397,7 +414,8 @@ RK_DEFINE_ABI_STRUCT(LinkTarget, 32, RK_LINK_TARGET_FIELDS)
   F(GridBlock, u32, target_count, 212)         \
   F(GridBlock, u32, host_target, 216)          \
   F(GridBlock, u32, reserved220, 220)          \
-  F(GridBlock, Reserved<4>, reserved224, 224)  \
+  F(GridBlock, u64, links_host, 224)           \
+  F(GridBlock, Reserved<3>, reserved232, 232)  \
   F(GridBlock, u64, up_write, 256)             \
   F(GridBlock, Reserved<15>, reserved264, 264) \
   F(GridBlock, u64, up_read, 384)              \

@@ -41,6 +41,7 @@ struct ResidentSpec {
   std::int32_t worker = -1;          // where it runs; -1: anywhere
   bool supervised = false;           // an instance whose handler fails asks its supervisor
   bool restarts_on_exit = false;     // an instance that ends itself asks its supervisor
+  bool routes_by_key = false;        // the payload says which instance gets what is for any
   std::shared_ptr<void> keep_alive;
 };
 

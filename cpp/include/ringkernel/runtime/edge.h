@@ -3,7 +3,8 @@
 // Every instance of the sending kernel has lanes of its own to every instance of the receiving one; the edge counts
 // them together. Credits are the free slots of its lanes.
 //
-// Protection: options_, from_, to_: constant after init. lanes_, retired_: mutex_. congested_, blocked_: atomic (S).
+// Protection: options_, from_, to_: constant after init. lanes_, links_, retired_...: mutex_. congested_, blocked_:
+// atomic (S).
 #pragma once
 
 #include <algorithm>
@@ -24,8 +25,18 @@ struct EdgeOptions {
   std::uint64_t low_water = 0;   // ... until they are this few; 0: half of high_water
 };
 
+// A way of an edge beside its lanes, which the host does not see each message of.
+class EdgeLink {
+ public:
+  virtual ~EdgeLink() = default;
+  virtual RingStats stats() const = 0;  // as of the last refresh
+  virtual bool open() const = 0;
+  virtual void refresh(std::uint64_t deadline_ns) = 0;  // of the others that lead to the same kernel too
+};
+
 struct EdgeStats {
   RingStats ring;
+  std::uint64_t linked = 0;  // accepted by ways that need no host
   std::uint64_t lanes = 0, credits = 0, capacity = 0;
   std::uint64_t times_blocked = 0;  // a sender had to wait
   bool congested = false;
@@ -49,6 +60,28 @@ class Edge {
       return true;
     });
     lanes_.push_back(std::move(lane));
+  }
+
+  void add(std::shared_ptr<EdgeLink> link) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(links_, [this](const auto& old) {
+      const RingStats stats = old->stats();
+      if (old->open() || stats.in_flight != 0) return false;
+      retired_ += stats;
+      retired_linked_ += stats.accepted - stats.dropped;
+      return true;
+    });
+    links_.push_back(std::move(link));
+  }
+
+  // What the host does not see is counted as of the last time. Without locks of the runtime.
+  void refresh(std::uint64_t deadline_ns) {
+    std::shared_ptr<EdgeLink> newest;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!links_.empty() && links_.back()->open()) newest = links_.back();
+    }
+    if (newest) newest->refresh(deadline_ns);
   }
 
   // After a send into `lane`: crosses the high-water mark upwards. Exact when it matters, cheap when it does not.
@@ -80,6 +113,13 @@ class Edge {
       sum.capacity += lane->options().capacity;
       sum.credits += lane->options().capacity - std::min(one.in_flight, lane->options().capacity);
     }
+    sum.linked = retired_linked_;
+    for (const auto& link : links_) {  // each stands beside a lane, whose capacity it has
+      const RingStats one = link->stats();
+      sum.ring += one;
+      sum.linked += one.accepted - one.dropped;
+      if (link->open()) sum.credits -= std::min(one.in_flight, sum.credits);
+    }
     return sum;
   }
 
@@ -89,6 +129,7 @@ class Edge {
     const std::lock_guard lock(mutex_);
     std::uint64_t deepest = 0;
     for (const auto& lane : lanes_) deepest = std::max(deepest, lane->stats().in_flight);
+    for (const auto& link : links_) deepest = std::max(deepest, link->stats().in_flight);
     return deepest;
   }
 
@@ -97,8 +138,9 @@ class Edge {
   HostAtomics::Atomic<std::uint32_t> congested_{0};
   std::mutex mutex_;
   std::vector<std::shared_ptr<Lane>> lanes_;
+  std::vector<std::shared_ptr<EdgeLink>> links_;
   RingStats retired_;
-  std::uint64_t retired_blocked_ = 0;
+  std::uint64_t retired_blocked_ = 0, retired_linked_ = 0;
 };
 
 }  // namespace rk

@@ -42,6 +42,7 @@ struct InstanceRecord {
   // gave it without the host: how many, and how many of these are over.
   Counter aboard{0};            // S
   Counter linked{0};            // S
+  Counter linked_dropped{0};    // S by the policy of the edge; not among these
   Counter linked_delivered{0};  // S
 
   // The message in hand, for watchdogs: written before and after each handler.

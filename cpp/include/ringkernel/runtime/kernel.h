@@ -63,6 +63,7 @@ struct KernelTelemetry {
   std::uint64_t processed = 0, failed = 0, refused = 0, expired = 0, left_over = 0, duplicates = 0, reported = 0;
   std::uint32_t last_error = 0;
   std::uint64_t restarts = 0;
+  std::uint64_t linked = 0;  // of those in the inbox that are over: came in the memory of a device, not by the host
   HistogramCopy handler, queueing;
 };
 

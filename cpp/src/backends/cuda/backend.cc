@@ -12,13 +12,16 @@ constexpr std::uint64_t kLeavingNs = 1'000'000'000;
 
 }  // namespace
 
-CudaBackend::Domain::Domain(std::shared_ptr<Device> of)
-    : device(std::move(of)), heap(Heap::make(device)), pump(std::make_shared<Pump>()) {}
+CudaBackend::Domain::Domain(std::shared_ptr<Device> of, Scheduler& scheduler)
+    : device(std::move(of)),
+      heap(Heap::make(device)),
+      hub(std::make_shared<LinkHub>(heap, scheduler)),
+      pump(std::make_shared<Pump>()) {}
 
 CudaBackend::CudaBackend(const std::vector<std::shared_ptr<Device>>& devices, const CudaOptions& options)
     : options_(options), graph_(std::make_shared<WaitGraph>()), cpu_(make_cpu_backend(options.workers, graph_)) {
   for (const auto& device : devices) {
-    domains_.push_back(std::make_unique<Domain>(device));
+    domains_.push_back(std::make_unique<Domain>(device, cpu_->scheduler()));
     if (options.sm_budget != 0) device->sms().limit(options.sm_budget);
   }
 }
@@ -114,6 +117,7 @@ std::unique_ptr<Resident> CudaBackend::launch_on(Domain& domain, ResidentSpec sp
   domain.check_room(*parts.module, code, spec);
   parts.pump = domain.pump;
   parts.graph = graph_;
+  parts.hub = domain.hub;
   parts.scheduler = &cpu_->scheduler();
   ControlBlock& control = *spec.control;
   Handler& handler = *spec.handler;

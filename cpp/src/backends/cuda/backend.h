@@ -38,7 +38,7 @@ class CudaBackend final : public Backend {
 
   // What all grids of one device share. A device that is lost takes its own grids with it, and nothing else.
   struct Domain {
-    explicit Domain(std::shared_ptr<Device> of);
+    Domain(std::shared_ptr<Device> of, Scheduler& scheduler);
     std::shared_ptr<Module> module_for(const DeviceCode& code, const std::string& label);
     // Throws InsufficientSmsError when there is no room. Before memory is laid out for what may be far too many.
     void check_room(Module& module, const DeviceCode& code, const ResidentSpec& spec) const;
@@ -46,6 +46,7 @@ class CudaBackend final : public Backend {
 
     const std::shared_ptr<Device> device;
     const std::shared_ptr<Heap> heap;
+    const std::shared_ptr<LinkHub> hub;
     std::mutex mutex;
     std::vector<Loaded> modules;  // for as long as the backend: to unload one, all grids would have to step aside
     const std::shared_ptr<Pump> pump;

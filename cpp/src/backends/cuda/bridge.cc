@@ -16,7 +16,8 @@ constexpr int kMostRecords = 256;  // of one turn; then it is the messages' turn
 
 }  // namespace
 
-Bridge::Bridge(ResidentSpec spec, const DeviceCode& code, const GridLines& lines, GridKeeper& keeper, WaitGraph& graph)
+Bridge::Bridge(ResidentSpec spec, const DeviceCode& code, const GridLines& lines, GridKeeper& keeper, WaitGraph& graph,
+               std::shared_ptr<LinkHub> hub)
     : spec_(std::move(spec)),
       code_(code),
       lines_(lines),
@@ -26,6 +27,8 @@ Bridge::Bridge(ResidentSpec spec, const DeviceCode& code, const GridLines& lines
       down_(lines.down, lines.shape.down, lines.shape.max_body, *lines.device),
       up_(lines.up, lines.shape.up, lines.shape.max_body, *lines.host),
       targets_(code.targets.size(), kNowhere),
+      hub_(std::move(hub)),
+      tables_(code.targets.size()),
       living_(lines.shape.instances) {
   const Address first = spec_.self;
   std::uint32_t index = 0;
@@ -33,6 +36,12 @@ Bridge::Bridge(ResidentSpec spec, const DeviceCode& code, const GridLines& lines
     peers_.emplace_back(*this, record, Address::make(first.node(), first.kernel(), index++));
   }
   if (spec_.outbox != nullptr) spec_.outbox->set_helper(*this);
+  if (hub_) hub_->add(*spec_.switchboard, spec_.self, *this);
+}
+
+Bridge::~Bridge() {
+  if (hub_) hub_->remove(*spec_.switchboard, spec_.self);
+  for (Peer& peer : peers_) peer.leave_links();
 }
 
 // -- notes ------------------------------------------------------------------------------------------------------------
@@ -113,6 +122,56 @@ void Bridge::put_message(std::uint32_t instance, const MessageHeader& header, co
   down_.try_put(kDownMessage, instance, {bytes_of(header), std::span(payload, header.payload_size)});
 }
 
+std::uint64_t Bridge::next_command() {
+  command_wanted_ = true;
+  return epoch_ + 1;
+}
+
+bool Bridge::heard(const Peer& peer, std::uint64_t command) {
+  return peer.answered_epoch() >= command || (epoch_ >= command && keeper_.away());
+}
+
+// -- tables of ways ---------------------------------------------------------------------------------------------------
+
+bool Bridge::has_table(std::uint32_t target, std::uint32_t count) {
+  Table& table = tables_[target];
+  if (table.cleared_with != 0) return false;
+  if (table.memory && table.count == count) return true;
+  if (table.memory) {  // the kernel of this name is another one now
+    const bool used = std::any_of(peers_.begin(), peers_.end(), [&](const Peer& one) { return one.has_way(target); });
+    if (!used) clear_table(target);
+    return false;
+  }
+  constexpr std::size_t kCounter = 256;
+  DeviceMemory memory = hub_->take(kCounter + std::size_t{lines_.shape.instances} * count * sizeof(LinkEntry));
+  if (memory.size() == 0) return false;
+  table = {std::make_shared<DeviceMemory>(std::move(memory)), count, 0};
+  const DeviceAddress counter = table.memory->address();
+  put(kDownLink, 0, bytes_of(LinkBody{target, kAllOfTarget, count, 0, counter + kCounter, counter}));
+  return true;
+}
+
+void Bridge::clear_table(std::uint32_t target) {
+  put(kDownLink, 0, bytes_of(LinkBody{target, kAllOfTarget, 0, 0, 0, 0}));
+  tables_[target].cleared_with = next_command();
+}
+
+void Bridge::look_at_tables() {
+  for (Table& table : tables_) {
+    if (table.cleared_with == 0) continue;
+    const auto knows = [&](const Peer& one) { return heard(one, table.cleared_with); };
+    if (std::all_of(peers_.begin(), peers_.end(), knows)) table = {};
+  }
+}
+
+void Bridge::abandon_links() {
+  for (const Table& table : tables_) {
+    if (table.memory) kept_.push_back(table.memory);
+  }
+  for (Peer& peer : peers_) peer.collect_memory(kept_);
+  for (const auto& memory : kept_) memory->abandon();
+}
+
 std::optional<Address> Bridge::target(std::uint32_t index, bool anew) {
   std::uint64_t& known = targets_[index];
   if (known == kNowhere || anew) {
@@ -142,9 +201,10 @@ bool Bridge::obey() {
     flags = kCommandStopNow | kCommandDraining;
   }
   seen_asked_ = asked;
-  if (flags == flags_ && refresh == seen_refresh_) return false;
+  if (flags == flags_ && refresh == seen_refresh_ && !command_wanted_) return false;
   if (!flush_controls()) return false;
   seen_refresh_ = refresh;
+  command_wanted_ = false;
   write_command(flags);
   return true;
 }
@@ -192,7 +252,14 @@ bool Bridge::turn() {
 // somebody concludes from the status that nothing is left.
 bool Bridge::work() {
   store_relaxed(lines_.host->host_time, u64{spec_.clock->clock().now()});  // C4
-  bool any = obey();
+  bool any = false;
+  bool linked = false;
+  for (Peer& peer : peers_) {
+    any |= peer.look_at_links();
+    linked |= peer.is_linked();
+  }
+  look_at_tables();
+  any |= obey();
   const bool now_answered = !answered_ && all_answered();
   for (Peer& peer : peers_) {
     if (!peer.over() && (now_answered || peer.busy())) peer.look();
@@ -201,7 +268,7 @@ bool Bridge::work() {
   any |= flush_controls() && read_up();
   for (Peer& peer : peers_) any |= peer.serve();
   if (now_answered && up_empty_) answered_ = true;
-  if (any || now_answered) note_heartbeat();
+  if (any || now_answered || linked) note_heartbeat();
   settle();
   if (living_ == 0) conclude();
   return any;
@@ -232,7 +299,7 @@ bool Bridge::read_up() {
 }
 
 void Bridge::settle() {
-  const bool all = answered_ && controls_.empty();
+  const bool all = answered_ && controls_.empty() && !command_wanted_;
   if (all) obeyed_.store_release(seen_asked_);                                    // E1
   if (all && (flags_ & kCommandActive) == 0) rested_.store_release(seen_asked_);  // E1
   if (all && refreshed_.load_relaxed() != seen_refresh_) {                        // E1 own
@@ -268,7 +335,9 @@ void Bridge::load_latencies(bool all) {
 void Bridge::for_each_aboard(std::uint32_t instance, const MessageUse& use) {
   bool done = false;
   exclusively([&] {
-    if (!std::exchange(done, true)) peers_[instance].for_each_aboard(use);
+    if (std::exchange(done, true)) return;
+    peers_[instance].for_each_aboard(use);
+    peers_[instance].for_each_linked(use);
   });
 }
 

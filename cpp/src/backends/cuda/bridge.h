@@ -26,8 +26,10 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "grid_memory.h"
+#include "link.h"
 #include "peer.h"
 #include "ringkernel/runtime/control.h"
 #include "turn_lock.h"
@@ -47,7 +49,10 @@ class GridKeeper {
 
 class Bridge final : public PortHelper {
  public:
-  Bridge(ResidentSpec spec, const DeviceCode& code, const GridLines& lines, GridKeeper& keeper, WaitGraph& graph);
+  // `hub`: of the other grids of the device; nullptr: there are no links.
+  Bridge(ResidentSpec spec, const DeviceCode& code, const GridLines& lines, GridKeeper& keeper, WaitGraph& graph,
+         std::shared_ptr<LinkHub> hub = nullptr);
+  ~Bridge() override;
 
   // -- any thread, with any lock
   void notify();  // the control block has changed
@@ -88,6 +93,15 @@ class Bridge final : public PortHelper {
   const std::shared_ptr<void>& kept() const { return keep_alive_; }
   WaitGraph& graph() { return graph_; }
   GridKeeper& keeper() { return keeper_; }
+  const GridLines& lines() const { return lines_; }
+  LinkHub* hub() { return hub_.get(); }
+  Peer& peer(std::uint32_t instance) { return peers_[instance]; }
+  std::uint64_t next_command();                         // one is given soon: its number
+  bool heard(const Peer& peer, std::uint64_t command);  // it was obeyed, and all records before it
+  // A table of ways to so many instances. False: not now.
+  bool has_table(std::uint32_t target, std::uint32_t count);
+  void keep(std::shared_ptr<DeviceMemory> memory) { kept_.push_back(std::move(memory)); }  // until the device is done
+  void abandon_links();                                                                    // it never will be
   u32 asked_to_stop() const;  // kTerminate..., by the host or by a handler
   bool failed() const { return failed_; }
   bool takes_messages() const { return (flags_ & kCommandActive) != 0 && (flags_ & kCommandStopNow) == 0; }
@@ -118,6 +132,15 @@ class Bridge final : public PortHelper {
   void load_latencies(bool all);
   void give_up(const std::string& why);
   void conclude();
+  void look_at_tables();
+  void clear_table(std::uint32_t target);
+
+  // LinkTarget of a target, as the device was told. cleared_with: command behind the record that took it away.
+  struct Table {
+    std::shared_ptr<DeviceMemory> memory;
+    std::uint32_t count = 0;
+    std::uint64_t cleared_with = 0;
+  };
 
   ResidentSpec spec_;
   const DeviceCode& code_;
@@ -130,6 +153,10 @@ class Bridge final : public PortHelper {
   std::deque<Peer> peers_;
   std::deque<Control> controls_;
   std::vector<std::uint64_t> targets_;  // address words, as found last; kNowhere
+  const std::shared_ptr<LinkHub> hub_;
+  std::vector<Table> tables_;  // one for each target
+  std::vector<std::shared_ptr<DeviceMemory>> kept_;
+  bool command_wanted_ = false;
   TurnLock lock_;
 
   HostAtomics::Atomic<std::uint64_t> asked_{0};          // C1 counts requests of the host

@@ -32,7 +32,7 @@ Grid::Grid(ResidentSpec spec, const DeviceCode& code, GridParts parts)
     : parts_(std::move(parts)),
       memory_(parts_.heap, spec, code),
       lease_(std::make_shared<LeaseRunner>(parts_.heap->shared_device(), lease_spec(spec, code, parts_, memory_))),
-      bridge_(std::move(spec), code, memory_.lines(), *this, *parts_.graph) {}
+      bridge_(std::move(spec), code, memory_.lines(), *this, *parts_.graph, parts_.hub) {}
 
 // Most often it is over, and the lease is no more.
 Grid::~Grid() {
@@ -44,6 +44,7 @@ Grid::~Grid() {
 // It runs on: what it uses must stay, its code too.
 void Grid::abandon() {
   memory_.abandon();
+  bridge_.abandon_links();
   [[maybe_unused]] const auto* kept = new std::shared_ptr<Module>(parts_.module);
 }
 

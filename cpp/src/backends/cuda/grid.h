@@ -27,6 +27,7 @@ struct GridParts {
   std::uint64_t lease_ns = 0;
   std::shared_ptr<Pump> pump;
   std::shared_ptr<WaitGraph> graph;
+  std::shared_ptr<LinkHub> hub;
   Scheduler* scheduler = nullptr;  // for what must not be done by the pump
 };
 

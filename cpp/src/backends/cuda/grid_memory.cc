@@ -71,6 +71,8 @@ GridMemory::GridMemory(std::shared_ptr<Heap> heap, const ResidentSpec& spec, con
   lines_.device = reinterpret_cast<const DeviceLine*>(host + device_line_);
   lines_.status = reinterpret_cast<const InstanceStatus*>(host + status_);
   lines_.latencies = reinterpret_cast<const u64*>(host + latencies_host_);
+  lines_.links = reinterpret_cast<u64*>(host + links_host_);
+  lines_.works = device_.address() + works_;
   lines_.down = reinterpret_cast<Unit*>(host + down_);
   lines_.up = reinterpret_cast<const Unit*>(host + up_);
   fill(spec, code);
@@ -99,10 +101,12 @@ void GridMemory::lay_out() {
   latencies_ = place(device_bytes_, latency_bytes);
   times_ = place(device_bytes_, n * shape.max_failures * sizeof(u64));
   targets_ = place(device_bytes_, target_count_ * sizeof(LinkTarget));
+  links_ = place(device_bytes_, n * kMaxIncoming * sizeof(u64));
   host_line_ = place(pinned_bytes_, sizeof(HostLine));
   device_line_ = place(pinned_bytes_, sizeof(DeviceLine));
   status_ = place(pinned_bytes_, n * sizeof(InstanceStatus));
   latencies_host_ = place(pinned_bytes_, latency_bytes);
+  links_host_ = place(pinned_bytes_, n * kMaxIncoming * kLinkWords * sizeof(u64));
   control_ = place(pinned_bytes_, sizeof(ControlBlock));
   down_ = place(pinned_bytes_, shape.down.units_of_ring() * sizeof(Unit));
   up_ = place(pinned_bytes_, shape.up.units_of_ring() * sizeof(Unit));
@@ -142,6 +146,7 @@ void GridMemory::fill(const ResidentSpec& spec, const DeviceCode& code) {
   block.targets = target_count_ != 0 ? on_device(targets_) : 0;
   block.control = on_host(control_);
   block.self = spec.self.word;
+  block.links_host = on_host(links_host_);
   block.id_base = spec.switchboard->take_message_ids(std::uint64_t{shape.instances} << 32);
   block.max_drift = spec.clock->max_drift();
   block.failure_window = spec.failure_window_ns;
@@ -152,6 +157,11 @@ void GridMemory::fill(const ResidentSpec& spec, const DeviceCode& code) {
   const auto host = std::find(code.targets.begin(), code.targets.end(), "host");
   block.host_target = static_cast<u32>(host - code.targets.begin());  // behind the last: there is none
   heap_->write(on_device(grid_), &block, sizeof(block));
+  std::vector<InstanceWork> works(shape.instances, InstanceWork{});
+  for (std::uint32_t i = 0; i < shape.instances; ++i) {
+    works[i].links = on_device(links_) + std::size_t{i} * kMaxIncoming * sizeof(u64);
+  }
+  heap_->write(on_device(works_), works.data(), works.size() * sizeof(InstanceWork));
   if (shape.state_bytes == 0) return;
   std::vector<std::byte> states(std::size_t{shape.state_stride} * shape.instances);
   for (std::uint32_t i = 0; i < shape.instances; ++i) {

@@ -35,8 +35,15 @@ struct GridLines {
   const DeviceLine* device = nullptr;
   const InstanceStatus* status = nullptr;  // one for each instance
   const u64* latencies = nullptr;          // 2 * kLatencyWords for each instance
+  u64* links = nullptr;                    // kMaxIncoming * kLinkWords for each instance; nullptr: there are no links
   Unit* down = nullptr;
   const Unit* up = nullptr;
+  DeviceAddress works = 0;  // InstanceWork of each instance, on the device
+
+  DeviceAddress doorbell(std::uint32_t instance) const { return works + std::size_t{instance} * sizeof(InstanceWork); }
+  u64* link(std::uint32_t instance, std::uint32_t place) const {
+    return links + (std::size_t{instance} * kMaxIncoming + place) * kLinkWords;
+  }
 };
 
 class GridMemory {
@@ -48,9 +55,6 @@ class GridMemory {
   DeviceAddress grid() const { return device_.address() + grid_; }
   DeviceAddress state(std::uint32_t instance) const {
     return device_.address() + states_ + std::size_t{instance} * lines_.shape.state_stride;
-  }
-  DeviceAddress work(std::uint32_t instance) const {
-    return device_.address() + works_ + std::size_t{instance} * sizeof(InstanceWork);
   }
   Heap& heap() { return *heap_; }
   // A grid that does not leave may still use it.
@@ -66,9 +70,9 @@ class GridMemory {
   PinnedMemory pinned_;
   // Offsets in device_, then in pinned_.
   std::size_t grid_ = 0, works_ = 0, inboxes_ = 0, states_ = 0, initial_ = 0, copies_ = 0, latencies_ = 0, times_ = 0,
-              targets_ = 0, device_bytes_ = 0;
-  std::size_t host_line_ = 0, device_line_ = 0, status_ = 0, latencies_host_ = 0, control_ = 0, down_ = 0, up_ = 0,
-              pinned_bytes_ = 0;
+              targets_ = 0, links_ = 0, device_bytes_ = 0;
+  std::size_t host_line_ = 0, device_line_ = 0, status_ = 0, latencies_host_ = 0, links_host_ = 0, control_ = 0,
+              down_ = 0, up_ = 0, pinned_bytes_ = 0;
   std::uint32_t target_count_ = 0;
 };
 

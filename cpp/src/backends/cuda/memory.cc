@@ -50,6 +50,20 @@ DeviceMemory Heap::device_memory(std::size_t bytes) {
   return piece;
 }
 
+DeviceMemory Heap::device_memory_at_hand(std::size_t bytes) {
+  DeviceMemory piece;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto place = device_arena_.take(bytes);
+    if (!place) return piece;
+    piece.address_ = *place;
+  }
+  piece.bytes_ = bytes;
+  piece.heap_ = shared_from_this();
+  zero(piece.address_, bytes);
+  return piece;
+}
+
 PinnedMemory Heap::pinned_memory(std::size_t bytes) {
   PinnedMemory piece;
   if (bytes == 0) return piece;

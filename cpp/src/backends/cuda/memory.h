@@ -99,6 +99,8 @@ class Heap : public std::enable_shared_from_this<Heap> {
   // Zeroed, aligned to 256 bytes. Throw DeviceMemoryError.
   DeviceMemory device_memory(std::size_t bytes);
   PinnedMemory pinned_memory(std::size_t bytes);
+  // The same where there is room without more chunks; empty where there is none. Does not wait for grids.
+  DeviceMemory device_memory_at_hand(std::size_t bytes);
 
   // Return when it is done; throw DeviceError when that takes longer than the patience.
   void zero(DeviceAddress address, std::size_t bytes);

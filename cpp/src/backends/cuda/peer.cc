@@ -173,11 +173,14 @@ void Peer::look() {
     taken_ += rings_[p].drop_until(taken_of(status, p));
     aboard_ += rings_[p].count();
   }
-  handled_ = load_relaxed(status.handled);                              // S1
-  record_.reported.store_relaxed(load_relaxed(status.reported));        // S
-  record_.linked_delivered.store_relaxed(load_relaxed(status.linked));  // S
-  const u32 error = load_relaxed(status.last_error);                    // S1
-  if (error != last_error_) record_.last_error.store_relaxed(error);    // S
+  handled_ = load_relaxed(status.handled);                        // S1
+  record_.reported.store_relaxed(load_relaxed(status.reported));  // S
+  if (!ways_in_.empty()) load_links();
+  if (const u64 linked = load_relaxed(status.linked); linked != linked_seen_) {                      // S1
+    (void)record_.linked_delivered.fetch_add_acq_rel(linked - std::exchange(linked_seen_, linked));  // S
+  }
+  const u32 error = load_relaxed(status.last_error);                  // S1
+  if (error != last_error_) record_.last_error.store_relaxed(error);  // S
   last_error_ = error;
   if (aboard_ == 0) failed_ids_.clear();
   record_.aboard.store_relaxed(aboard_);  // S last: what is not aboard any more is counted above
@@ -263,6 +266,7 @@ bool Peer::serve() {
     bridge_.put(kDownCancel, self_.instance(), bytes_of(body));
     any = true;
   }
+  if (!ways_in_.empty() && record_.inbox.closed()) shut_ways_in();
   settle_sender();
   if (bridge_.takes_messages()) any |= send_down(true);
   return finish() || any;
@@ -291,6 +295,8 @@ bool Peer::finish() {
     backlog_ = record_.inbox.has_ready();
     if (backlog_) return true;
   }
+  shut_ways_in();
+  if (!all_silent()) return false;
   if (bridge_.nothing_comes()) {
     end();
   } else {
@@ -352,6 +358,7 @@ void Peer::end() {
       }
     } while (record_.inbox.has_ready());
   }
+  end_links();
   for (AboardRing& ring : rings_) ring.clear();
   aboard_ = 0;
   record_.aboard.store_relaxed(0);      // S

@@ -6,8 +6,9 @@
 //   S   counters
 // and those of the lanes (lane.h).
 //
-// Protection: bridge_, record_, self_: constant after init. ready_, room_, restart_, cancel_: atomic (P1). over_:
-// end_mutex_ for those who come late. Everything else: the bridge's turn.
+// Protection: bridge_, record_, self_: constant after init. ready_, room_, restart_, cancel_, arrived_: atomic (P1).
+// over_: end_mutex_ for those who come late. arriving_, places_, shut_: links_mutex_. Everything else: the bridge's
+// turn.
 #pragma once
 
 #include <array>
@@ -19,11 +20,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "../instance_failure.h"
 #include "../instance_sender.h"
+#include "link.h"
 #include "ringkernel/core/dedup_window.h"
 #include "ringkernel/runtime/backend.h"
 #include "wire.h"
@@ -57,6 +60,13 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
  public:
   Peer(Bridge& bridge, InstanceRecord& record, Address self);
 
+  // -- of other bridges, within their turns: see link.h
+  std::optional<std::uint32_t> reserve_place();  // for a way to this instance; nothing: it takes no more of them
+  void give_place(std::uint32_t place);
+  void arrive(std::shared_ptr<Link> link);
+  void take_left_over(const Link& link);  // when both ends are over
+  bool holds_nothing() const;             // neither its lanes nor the device have a message that came by the host
+
   // -- any thread, with any lock
   void inbox_ready() override;          // a message came
   void take_late(Lane& lane) override;  // after its end
@@ -66,7 +76,12 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
 
   // -- within a turn
   bool act(const UpReader::Record& record);  // false: not now; the record stays
-  bool serve();                              // whatever else there is to do; true: something was
+  bool look_at_links();                      // true: there was something to do
+  bool is_linked() const { return !ways_in_.empty(); }
+  bool has_way(std::uint32_t target) const;
+  void leave_links();  // at the very end
+  void collect_memory(std::vector<std::shared_ptr<DeviceMemory>>& of_links);
+  bool serve();  // whatever else there is to do; true: something was
   // Messages; true: some. `may_refuse`: not where the caller has locks: what is to be refused stays for the next turn.
   bool send_down(bool may_refuse);
   void look();
@@ -80,11 +95,12 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   bool over() const { return over_; }
   // There may be news of it: its status has to be looked at.
   bool busy() const {
-    return aboard_ != 0 || backlog_ || waits_ || sender_.waiting() || held_ ||
+    return aboard_ != 0 || !ways_in_.empty() || backlog_ || waits_ || sender_.waiting() || held_ ||
            record_.busy_since.load_relaxed() != 0;  // S
   }
   std::uint64_t answered_epoch() const;
   void for_each_aboard(const MessageUse& use) const;
+  void for_each_linked(const MessageUse& use) const;
 
   // -- of SendingInstance
   std::shared_ptr<LaneSender> keep() override;
@@ -104,12 +120,39 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   void on_failed(std::span<const std::byte> body);
   void report(bool abnormal, std::string error);
   Message message_in(std::span<const std::byte> body, std::size_t lead);
-  Status send_to(std::uint32_t target, std::uint32_t instance, Message& message);
-  void answer(std::uint64_t request, Status status, std::uint64_t value = 0);
+  struct Sent {
+    Status status = Status::kClosed;
+    std::uint32_t instance = 0;  // of the target, where it is to go by a link
+    bool by_link = false;
+  };
+  Sent send_to(const SendBody& asked, Message& message);
+  void answer(std::uint64_t request, u32 status, std::uint64_t value = 0);
   void answer_error(const MessageHeader& asked, std::uint32_t code);
   bool send_late_answers();
   void bury(DeadLetterReason reason, const MessageHeader& header, const std::byte* payload, std::string_view error);
   void bury_left_over(const MessageHeader& header, const std::byte* payload, std::string_view error);
+  // peer_links.cc
+  struct WayOut {
+    std::shared_ptr<Link> link;
+    Address to{0};
+    std::uint64_t closed_with = 0;  // command behind the closing record; 0: it is open
+  };
+  struct WayIn {
+    std::shared_ptr<Link> link;
+    std::uint64_t looked_with = 0;  // command that was given to learn what is left, once the sender is silent
+    std::uint64_t left_with = 0;    // command behind the record that takes it away; 0: it is there
+  };
+  bool goes_by_link(std::uint32_t target, Address to, const MessageHeader& header);
+  bool open_way(std::uint32_t target, Address to, const MessageHeader& header);
+  std::shared_ptr<Link> make_link(Bridge& receiver, Address to, const Route& route);
+  bool look_at_ways_out();
+  bool look_at_ways_in();
+  void take_arrivals();
+  void load_links();
+  void shut_ways_in();
+  bool all_silent() const;
+  void end_links();
+  void forget(std::shared_ptr<Link> link);
   bool refuse_early(const MessageHeader& header, const std::byte* payload);
   bool has_room(std::uint32_t priority);
   void note_failed(std::uint64_t message_id);
@@ -142,6 +185,18 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   HostAtomics::Atomic<std::uint32_t> room_{0};     // P1
   HostAtomics::Atomic<std::uint32_t> restart_{0};  // P1
   HostAtomics::Atomic<std::uint32_t> cancel_{0};   // P1 task; 0: none
+
+  std::unordered_map<std::uint64_t, WayOut> ways_out_;       // by target << 32 | instance of it
+  std::unordered_map<std::uint64_t, std::uint64_t> no_way_;  // address of whom none leads to: when to try again
+  std::vector<WayIn> ways_in_;
+  std::uint64_t linked_before_ = 0, dropped_before_ = 0;  // by ways that are no more
+  std::uint64_t linked_seen_ = 0;                         // of its status
+  std::uint64_t shut_since_ = 0, look_again_ns_ = 0;
+  HostAtomics::Atomic<std::uint32_t> arrived_{0};  // P1
+  std::mutex links_mutex_;
+  std::vector<std::shared_ptr<Link>> arriving_;
+  std::vector<bool> places_;
+  bool shut_ = false;
 
   bool backlog_ = false;  // messages wait in the lanes
   bool held_ = false;     // as the device was told last

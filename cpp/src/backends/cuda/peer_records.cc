@@ -99,36 +99,42 @@ bool Peer::on_message(std::span<const std::byte> body) {
 }
 
 // A name is looked up again when what had it is gone.
-Status Peer::send_to(std::uint32_t target, std::uint32_t instance, Message& message) {
-  if (target >= bridge_.code().targets.size()) return Status::kUndeclared;
+Peer::Sent Peer::send_to(const SendBody& asked, Message& message) {
+  const std::uint32_t target = asked.target;
+  if (target >= bridge_.code().targets.size()) return {Status::kUndeclared};
   Switchboard& switchboard = *bridge_.spec().switchboard;
-  const auto try_one = [&](Address to) {
+  const auto try_one = [&](Address to) -> Sent {
     if (to.kernel() != 0) {
-      std::uint32_t index = instance;
-      if (instance >= KernelContext::kAnyInstance) {
+      std::uint32_t index = asked.instance;
+      if (index >= KernelContext::kAnyInstance) {
         index = switchboard.choose_instance(to, message.header.type_id, {message.payload, message.header.payload_size});
       }
       to = Address::make(to.node(), to.kernel(), index);
     }
     message.header.dest = to.word;
-    return sender_.send(message.header, message.payload, false);
+    if (goes_by_link(target, to, message.header)) return {Status::kOk, to.instance(), true};
+    return {sender_.send(message.header, message.payload, false)};
   };
   const std::optional<Address> known = bridge_.target(target, false);
-  if (!known) return Status::kClosed;
-  const Status status = try_one(*known);
-  if (status != Status::kClosed || host_full_) return status;
+  if (!known) return {};
+  const Sent sent = try_one(*known);
+  if (sent.status != Status::kClosed || host_full_) return sent;
   const std::optional<Address> now = bridge_.target(target, true);
-  return !now || now->word == known->word ? Status::kClosed : try_one(*now);
+  return !now || now->word == known->word ? Sent{} : try_one(*now);
 }
 
 bool Peer::on_send(std::span<const std::byte> body) {
   const auto asked = body_in<SendBody>(body);
   Message message = message_in(body, sizeof(SendBody));
   host_full_ = false;
-  const Status status = send_to(asked.target, asked.instance, message);
+  const Sent sent = send_to(asked, message);
   if (sender_.waiting()) room_.store_relaxed(1);  // P1 own note
   if (host_full_) return false;
-  answer(asked.request, status);
+  if (sent.by_link) {
+    answer(asked.request, kAnswerByLink, sent.instance);
+  } else {
+    answer(asked.request, static_cast<u32>(sent.status));
+  }
   return true;
 }
 
@@ -139,7 +145,7 @@ bool Peer::on_reply(std::span<const std::byte> body) {
   const Status status = sender_.send(message.header, message.payload, true);
   if (sender_.waiting()) room_.store_relaxed(1);  // P1 own note
   if (host_full_) return false;
-  answer(asked.request, status);
+  answer(asked.request, static_cast<u32>(status));
   return true;
 }
 
@@ -157,7 +163,7 @@ void Peer::on_publish(std::span<const std::byte> body) {
   } catch (const Error&) {
     status = Status::kNoMemory;
   }
-  answer(asked.request, status, delivered);
+  answer(asked.request, static_cast<u32>(status), delivered);
 }
 
 void Peer::on_free_slots(std::span<const std::byte> body) {
@@ -169,7 +175,7 @@ void Peer::on_free_slots(std::span<const std::byte> body) {
     const std::uint32_t index = asked.instance >= KernelContext::kAnyInstance ? 0 : asked.instance;
     free = sender_.free_slots(to->kernel() == 0 ? *to : Address::make(to->node(), to->kernel(), index));
   }
-  answer(asked.request, Status::kOk, free);
+  answer(asked.request, static_cast<u32>(Status::kOk), free);
 }
 
 void Peer::on_failed(std::span<const std::byte> body) {
@@ -210,12 +216,12 @@ void Peer::report(bool abnormal, std::string error) {
 
 // -- answers ----------------------------------------------------------------------------------------------------------
 
-void Peer::answer(std::uint64_t request, Status status, std::uint64_t value) {
+void Peer::answer(std::uint64_t request, u32 status, std::uint64_t value) {
   const bool wait = must_wait();
   AnswerBody body{};
   body.request = request;
   body.value = value;
-  body.status = static_cast<u32>(status);
+  body.status = status;
   body.hold = wait ? 1 : 0;
   if (wait) held_ = true;
   bridge_.put(kDownAnswer, self_.instance(), bytes_of(body));
