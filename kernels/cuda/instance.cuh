@@ -110,9 +110,9 @@ RK_COLD void report_links(const Block& block) {
     const LinkRing* ring = link_at(block, place);
     if (ring == nullptr) continue;
     u64* line = lines + static_cast<u64>(place) * kLinkWords;
-    rk_st_relaxed_sys(line + 2, rk_ld_relaxed_gpu(&ring->read));      // S1: read first, it is not more than accepted
-    rk_st_relaxed_sys(line + 1, rk_ld_relaxed_gpu(&ring->refused));   // S1: the same
-    rk_st_relaxed_sys(line, rk_ld_relaxed_gpu(&ring->accepted));      // S1: the same
+    rk_st_relaxed_sys(line + 2, rk_ld_relaxed_gpu(&ring->read));     // S1: read first, it is not more than accepted
+    rk_st_relaxed_sys(line + 1, rk_ld_relaxed_gpu(&ring->refused));  // S1: the same
+    rk_st_relaxed_sys(line, rk_ld_relaxed_gpu(&ring->accepted));     // S1: the same
   }
 }
 

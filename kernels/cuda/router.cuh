@@ -212,7 +212,7 @@ RK_OP void take_link(const GridBlock& grid, u32 instance, const LinkBody& body) 
         target.entries = body.ring;
         target.round_robin = body.doorbell;
       }
-      rk_st_release_gpu(&target.count, body.state);  // E3: the table
+      rk_st_release_gpu(&target.count, body.state);  // E1: the table
       return;
     }
     if (body.to >= target.count) return;

@@ -108,7 +108,7 @@ RK_OP u32 send_to_host(Block& block, const MessageHeader& header, const u8* payl
 // -- links ------------------------------------------------------------------------------------------------------------
 
 RK_OP u32 count_of(const LinkTarget& target) {
-  return rk_ld_acquire_gpu(&target.count);  // E3: the table
+  return rk_ld_acquire_gpu(&target.count);  // E1: the table
 }
 
 // Round robin as the routing of the target wants it; RK_ANY_INSTANCE: the host has to choose.

@@ -8,6 +8,7 @@
 // Edges
 //   N1  shut -> sender's turn      the receiver takes no more
 //   N2  silent -> receiver's turn  what the sender pushed is in the ring
+//   N3  receiver's turn -> sender's turn  what has left a lane is aboard, until it is over
 //   S   counters
 //
 // Protection: memory_ to place: constant after init. shut_, silent_: atomic (N1, N2). sender_, silent_ and over_ as

@@ -62,7 +62,7 @@ bool Peer::open_way(std::uint32_t target, Address to, const MessageHeader& heade
   again = HostAtomics::monotonic_ns() + kTryAgainNs;
   // What went by the host before must be over first.
   if (route->lane->stats().in_flight != 0) return false;
-  HostAtomics::fence_heavy();  // L3
+  HostAtomics::fence_heavy();  // N3
   if (!receiver->peer(to.instance()).holds_nothing()) return false;
   if (!bridge_.has_table(target, receiver->shape().instances)) return false;
   std::shared_ptr<Link> link = make_link(*receiver, to, *route);
