@@ -2,7 +2,8 @@
 //
 // Protection: Block: its first thread's, but for what is marked. `order` to `size` are read by the other threads behind
 // the barrier that follows the order. clock (H1), next_id (N2), requests, lock (Q1): any thread of the block, atomic or
-// under the lock. failed to errors: added to by all threads (X1), read behind rk_finish().
+// under the lock. blocked to more_blocked: under the lock, and the first thread's between messages. failed to errors:
+// added to by all threads (X1), read behind rk_finish().
 #pragma once
 
 #include "kernels/cuda/device.cuh"
@@ -52,6 +53,10 @@ struct Block {
   u32 finish, hold, leaves, dirty;
   u64 moment, idle_since;
   u32 nap, busy_told;
+  // The way that is over its limit, and whether there are others; see LinkRing::limit. Written under the lock.
+  u64 blocked, blocked_at;
+  u32 blocked_target, blocked_to, more_blocked;
+  u32 told_blocked;  // the host has said that it waits
   Latency handler, queueing;
 };
 

@@ -10,6 +10,8 @@
 namespace rk {
 namespace device {
 
+constexpr u64 kPatience = 50000;  // ns that a receiver has to make room before the host is asked
+
 struct alignas(64) SharedBytes {
   u8 bytes[RK_SHARED_SIZE == 0 ? 64u : static_cast<u32>(RK_SHARED_SIZE)];
 };
@@ -111,6 +113,7 @@ RK_COLD void report_links(const Block& block) {
     if (ring == nullptr) continue;
     u64* line = lines + static_cast<u64>(place) * kLinkWords;
     rk_st_relaxed_sys(line + 2, rk_ld_relaxed_gpu(&ring->read));     // S1: read first, it is not more than accepted
+    rk_st_relaxed_sys(line + 3, rk_ld_relaxed_gpu(&ring->waits));    // S1: the same
     rk_st_relaxed_sys(line + 1, rk_ld_relaxed_gpu(&ring->refused));  // S1: the same
     rk_st_relaxed_sys(line, rk_ld_relaxed_gpu(&ring->accepted));     // S1: the same
   }
@@ -291,6 +294,72 @@ RK_COLD void listen(Block& block, SharedBytes& shared) {
   if (verdict != 0) take_verdict(block, shared, verdict);
 }
 
+// -- room for what it sent --------------------------------------------------------------------------------------------
+
+RK_OP bool is_over_limit(const LinkEntry& entry) {
+  if (state_of(&entry) != kLinkOpen) return false;
+  const LinkRing& ring = *at<LinkRing>(entry.ring);
+  return ring.limit != 0 && depth_of(ring) > ring.limit;
+}
+
+// Any other one.
+RK_COLD void find_blocked(Block& block) {
+  block.more_blocked = 0;
+  RK_UNROLL(1)
+  for (u32 index = 0; index < block.grid->target_count; ++index) {
+    const LinkTarget& target = at<LinkTarget>(block.grid->targets)[index];
+    const u32 count = count_of(target);
+    RK_UNROLL(1)
+    for (u32 to = 0; to < count; ++to) {
+      const LinkEntry& entry = *entry_of(block, target, count, to);
+      if (!is_over_limit(entry)) continue;
+      block.more_blocked = block.blocked != 0 ? 1 : 0;
+      if (block.blocked != 0) return;
+      block.blocked = reinterpret_cast<u64>(&entry);
+      block.blocked_target = index;
+      block.blocked_to = to;
+      block.blocked_at = rk_globaltimer();
+    }
+  }
+}
+
+RK_COLD void tell_unblocked(Block& block) {
+  if (block.told_blocked == 0) return;
+  block.told_blocked = 0;
+  const SendBody body{0, block.blocked_target, block.blocked_to};
+  send_up(block, kUpBlocked, &body, sizeof(body), nullptr, nullptr);
+}
+
+// Before a command is answered: a way that was closed before it is not looked at afterwards.
+RK_COLD void look_for_room(Block& block) {
+  if (block.blocked != 0) {
+    if (is_over_limit(*at<LinkEntry>(block.blocked))) return;
+    tell_unblocked(block);
+    block.blocked = 0;
+  }
+  if (block.more_blocked != 0) find_blocked(block);
+}
+
+// The host knows who waits for whom. True: to take a message is what the others wait for.
+RK_COLD bool ask_to_go_on(Block& block) {
+  SendBody body{++block.requests, block.blocked_target, block.blocked_to};
+  if (!send_up(block, kUpBlocked, &body, sizeof(body), nullptr, nullptr)) return false;
+  Rest mine;
+  while (rk_ld_acquire_gpu(&block.work->answered) != body.request) {  // A1: the answer's words
+    if (given_up(block)) return false;
+    rest(mine);
+  }
+  if (block.work->answer_value != 0) return true;
+  block.told_blocked = 1;
+  return false;
+}
+
+RK_OP bool may_take(Block& block) {
+  if (block.blocked == 0) return true;
+  if (block.told_blocked != 0 || rk_globaltimer() - block.blocked_at < kPatience) return false;
+  return waiting(block) != 0 && ask_to_go_on(block);
+}
+
 RK_OP bool is_active(const Block& block) { return (block.command & kCommandActive) != 0; }
 RK_OP bool stops_now(const Block& block) { return (block.command & kCommandStopNow) != 0; }
 RK_OP bool has_failed(const Block& block) { return (block.exits & kExitsFailed) != 0; }
@@ -332,7 +401,7 @@ RK_COLD void answer_command(Block& block, SharedBytes& shared) {
 RK_OP u32 resting_phase(const Block& block) {
   if (block.phase == kPhaseEnded || block.phase == kPhaseWaits) return block.phase;
   if (!is_active(block)) return kPhasePaused;
-  return block.hold != 0 ? kPhaseHeld : kPhaseIdle;
+  return block.hold != 0 || block.blocked != 0 ? kPhaseHeld : kPhaseIdle;
 }
 
 RK_COLD void report_exit(Block& block) {
@@ -344,13 +413,14 @@ RK_COLD void report_exit(Block& block) {
 // A look at the requests. True: it may take a message.
 RK_OP bool attend(Block& block, SharedBytes& shared) {
   listen(block, shared);
+  if (block.blocked != 0 || block.more_blocked != 0) look_for_room(block);
   if (discards(block)) {
     discard_all(block);
     if (stops_now(block) || block.finish != 0) end(block, shared);
   }
   block.phase = resting_phase(block);
   answer_command(block, shared);
-  return block.phase == kPhaseIdle && !has_failed(block);
+  return (block.phase == kPhaseIdle || block.phase == kPhaseHeld) && block.hold == 0 && !has_failed(block);
 }
 
 RK_OP void idle(Block& block, Rest& nap) {
@@ -362,6 +432,7 @@ RK_OP void idle(Block& block, Rest& nap) {
 
 // Nothing to take, and it might. True: something came of it.
 RK_OP bool without_messages(Block& block, SharedBytes& shared) {
+  if (block.blocked != 0 && waiting(block) != 0) return false;
   if (block.finish != 0 && rk_ld_relaxed_gpu(&block.work->doorbell) == block.bell) {  // B1: nothing new either
     end(block, shared);
     return true;
@@ -382,7 +453,7 @@ RK_OP void lead(Block& block, SharedBytes& shared) {
   while (block.phase != kPhaseEnded && !may_leave(block)) {
     const bool ready = attend(block, shared);
     if (ready && block.leaves == 0) {
-      if (take(block)) {
+      if (may_take(block) && take(block)) {
         handle(block, shared);
         release(block);
         nap = Rest{};
@@ -428,6 +499,7 @@ RK_COLD void load_block(Block& block, GridBlock* grid, u32 instance, u64 lease) 
   block.bell = ~u64{0};
   block.told_epoch = ~u64{0};
   block.dirty = 1;
+  block.more_blocked = 1;  // as the last lease left it
 }
 
 RK_OP void load_latency(Latency& latency, const u64* words) {
@@ -472,6 +544,7 @@ RK_OP void run_lease(Block& block, SharedBytes& shared) {
   load_latency(block.handler, latencies_of(block, block.grid->latencies, 0));
   load_latency(block.queueing, latencies_of(block, block.grid->latencies, 1));
   if (await_begin(block)) lead(block, shared);
+  tell_unblocked(block);
   tell_busy(block, 0);
   order_all(block, shared, kOrderReport);
   tell_status(block);

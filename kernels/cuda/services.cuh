@@ -124,6 +124,27 @@ RK_OP const LinkEntry* entry_of(const Block& block, const LinkTarget& target, u3
   return to < count ? at<LinkEntry>(target.entries, static_cast<u64>(block.instance) * count + to) : nullptr;
 }
 
+// Under the lock: the message that was pushed is more than the limit. Others that go there may follow.
+RK_COLD void note_blocked(Block& block, const LinkEntry& entry, u32 target, u32 to) {
+  const u64 address = reinterpret_cast<u64>(&entry);
+  if (block.blocked == address) return;
+  LinkRing& ring = *at<LinkRing>(entry.ring);
+  rk_st_relaxed_gpu(&ring.waits, ring.waits + 1);  // L3: for those who count
+  if (block.blocked != 0) {
+    block.more_blocked = 1;
+    return;
+  }
+  block.blocked = address;
+  block.blocked_target = target;
+  block.blocked_to = to;
+  block.blocked_at = rk_globaltimer();
+}
+
+// Messages in it, as many as the sender knows to be there.
+RK_OP u64 depth_of(const LinkRing& ring) {
+  return ring.accepted - rk_ld_relaxed_gpu(&ring.read);  // L2: only counted
+}
+
 // Under the lock.
 RK_COLD u32 push(const LinkEntry& entry, MessageHeader& header, const u8* payload) {
   LinkRing& ring = *at<LinkRing>(entry.ring);
@@ -144,6 +165,12 @@ RK_COLD u32 push(const LinkEntry& entry, MessageHeader& header, const u8* payloa
   rk_st_release_gpu(turn_of(slot), n + 1);              // L1: the slot's bytes
   rk_add_release_gpu(word_at(entry.doorbell), u64{1});  // B1: the message that it is rung for
   return kStatusOk;
+}
+
+RK_OP void mind_limit(Block& block, const LinkEntry& entry, u32 target, u32 to) {
+  const LinkRing& ring = *at<LinkRing>(entry.ring);
+  if (ring.limit == 0 || ring.accepted - ring.read_cache <= ring.limit) return;
+  if (depth_of(ring) > ring.limit) note_blocked(block, entry, target, to);
 }
 
 // kLinkByHost: not by a link. A link may change at any message: the host waits for the instance's answer to a command
@@ -168,6 +195,7 @@ RK_COLD u32 send_to(rk_call* call, u32 index, u32 instance, MessageHeader& heade
       const LinkEntry* entry = entry_of(block, target, count, to);
       const u32 state = state_of(entry);
       const u32 status = state == kLinkOpen ? push(*entry, header, payload) : static_cast<u32>(kStatusClosed);
+      if (state == kLinkOpen) mind_limit(block, *entry, index, to);
       unlock(block);
       if (state != kLinkByHost) return status;
     }
@@ -248,7 +276,8 @@ __device__ u64 rk_device_free_slots(rk_call* call, u32 index) {
     const rk::LinkEntry* entry = entry_of(block, target, count_of(target), 0);
     if (state_of(entry) == rk::kLinkOpen) {
       const rk::LinkRing& ring = *at<rk::LinkRing>(entry->ring);
-      return ring.slots - (ring.accepted - rk_ld_relaxed_gpu(&ring.read));  // L2: only counted
+      const u64 room = ring.limit != 0 ? ring.limit : ring.slots, depth = depth_of(ring);
+      return depth < room ? room - depth : 0;
     }
   }
   return ask(call, rk::kUpFreeSlots, rk::SendBody{0, index, RK_ANY_INSTANCE}, nullptr, nullptr).value;

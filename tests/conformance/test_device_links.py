@@ -313,6 +313,90 @@ def test_credits_are_those_of_the_link(rt: rk.Runtime, engine: Any, until: Any) 
     assert kernel.call(Number(5), timeout=W).n >= 7
 
 
+def test_a_sender_of_an_edge_that_blocks_waits_with_its_next_message(rt: rk.Runtime, engine: Any, until: Any) -> None:
+    target = rt.launch(check, autostart=False, **engine)
+    source = rt.launch(stream, autostart=False, capacity=16, **engine)
+    edge = rt.connect(source, target, overflow="block", capacity=4)
+    source.activate(timeout=W)
+    for first in range(0, 60, 6):
+        source.send(Go(first, 6))
+    until(lambda: edge.stats().blocked >= 1)
+    assert source.telemetry().processed == 1
+    target.activate(timeout=W)
+    until(lambda: target.telemetry().processed == 60)
+    until(lambda: source.telemetry().in_flight == 0)
+    expect_linked(target, 60)
+    paused(source, target)
+    assert source.error_count == 0
+    assert target.state_object.reordered == 0
+    assert edge.stats().blocked >= 1
+    settled(rt, until)
+
+
+def test_what_does_not_fit_beside_a_ring_that_blocks_fails_the_message(
+    rt: rk.Runtime, engine: Any, until: Any
+) -> None:
+    target = rt.launch(check, autostart=False, **engine)
+    source = rt.launch(stream, autostart=False, capacity=8, **engine)
+    rt.connect(source, target, overflow="block", capacity=4)
+    source.activate(timeout=W)
+    source.send(Go(0, 100))
+    until(lambda: source.error_count == 1)
+    target.activate(timeout=W)
+    until(lambda: target.telemetry().processed == 12)
+    paused(source, target)
+    assert (source.state_object.count, target.state_object.reordered) == (12, 0)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_cycle_of_links_that_block_never_stands_still(rt: rk.Runtime, engine: Any, until: Any, size: int) -> None:
+    """Each ball becomes two until it is used up: all of them wait for room in the next one's ring."""
+
+    def player(name: str, next_name: str) -> Any:
+        @rk.kernel(id=name, publishes_to=[next_name])
+        def play(ctx: rk.Context, state: Tally, msg: Ball) -> None:
+            state.seen += 1
+            if msg.left > 0:
+                ctx.send(next_name, Ball(msg.left - 1, msg.hits))
+                ctx.send(next_name, Ball(msg.left - 1, msg.hits))
+
+        return play
+
+    names = [f"p{n}" for n in range(size)]
+    ring = [player(name, names[(n + 1) % size]) for n, name in enumerate(names)]
+    kernels = [rt.launch(one, autostart=False, capacity=1024, **engine) for one in ring]
+    for n, kernel in enumerate(kernels):
+        rt.connect(kernel, kernels[(n + 1) % size], overflow="block", capacity=2)
+    for kernel in kernels:
+        kernel.activate(timeout=W)
+    for kernel in kernels:
+        kernel.send(Ball(7))
+    until(lambda: sum(kernel.telemetry().processed for kernel in kernels) == size * (2**8 - 1))
+    settled(rt, until)
+    assert all(kernel.error_count == 0 for kernel in kernels)
+    for kernel in kernels:
+        expect_linked(kernel, 100)
+
+
+def test_a_sender_that_waits_can_be_paused_and_ended(rt: rk.Runtime, engine: Any, until: Any) -> None:
+    target = rt.launch(check, autostart=False, **engine)
+    source = rt.launch(stream, autostart=False, capacity=16, **engine)
+    edge = rt.connect(source, target, overflow="block", capacity=2)
+    source.activate(timeout=W)
+    for first in range(0, 30, 6):
+        source.send(Go(first, 6))
+    until(lambda: edge.stats().blocked >= 1)
+    source.deactivate(timeout=W)
+    source.activate(timeout=W)
+    assert source.telemetry().processed == 1
+    source.terminate(timeout=4.0)
+    assert source.telemetry().processed == 1
+    target.terminate(timeout=W)
+    stats = settled(rt, until)
+    assert rt.dead_letters.stats().total == 4 + 6
+    assert stats.dead_lettered <= 4 + 6
+
+
 # -- pauses, ends, replacements
 
 
@@ -476,7 +560,7 @@ def test_every_message_is_handled_or_a_letter_whatever_is_done_to_the_kernels(
 ) -> None:
     dice = random.Random(seed)
     instances = dice.choice((1, 2))
-    capacity = dice.choice((8, 64, 1024))
+    capacity, overflow = dice.choice((8, 64, 1024)), dice.choice(("fail", "block"))
     handled = reordered = sent = failed = 0
     targets: list[rk.Kernel] = []
     sources = []
@@ -496,6 +580,8 @@ def test_every_message_is_handled_or_a_letter_whatever_is_done_to_the_kernels(
 
     target = launch_target()
     active = [launch_source("a"), launch_source("b")]
+    for source in active:
+        rt.connect(source, target, overflow=overflow, capacity=capacity)
     first = 0
     for _ in range(40):
         for source in active:

@@ -66,6 +66,9 @@ enum : u32 {
   kUpExit = 7,  // nothing: the handler asked for the end, and all is handled (a supervised kernel: waits for a verdict)
   kUpStop = 8,  // nothing: the handler asked for the end of the kernel: drain, then stop
   kUpEnded = 9,  // EndedBody: the last of this instance
+  // SendBody: a way is over its limit, and messages wait for the instance, which waits for the answer: value 1: take one
+  // all the same, because the others wait for that; 0: do not. Then, with request 0, for no answer: there is room again.
+  kUpBlocked = 10,
 };
 
 // FailedBody::outcome
@@ -258,9 +261,10 @@ constexpr u32 kInboxLead = 64;
 
 // One receiver, one sender, both on this device. `turn` publishes as in an inbox.
 //   slots     messages that it has room for; drops: 1: one that finds no room is dropped, which is no failure
+//   limit     0, or: while there are more, the sender takes no message of its own
 //   dest      MessageHeader::dest of what goes this way
 //   read      written by the receiver: messages that it is done with
-//   accepted, refused  written by the sender: pushed; not pushed because full
+//   accepted, refused  written by the sender: pushed; not pushed because full. waits: times that it came to the limit
 #define RK_LINK_RING_FIELDS(F)                \
   F(LinkRing, u64, slots_address, 0)          \
   F(LinkRing, u32, slots, 8)                  \
@@ -268,16 +272,20 @@ constexpr u32 kInboxLead = 64;
   F(LinkRing, u32, max_payload, 16)           \
   F(LinkRing, u32, drops, 20)                 \
   F(LinkRing, u64, dest, 24)                  \
-  F(LinkRing, Reserved<12>, reserved32, 32)   \
+  F(LinkRing, u32, limit, 32)                 \
+  F(LinkRing, u32, reserved36, 36)            \
+  F(LinkRing, Reserved<11>, reserved40, 40)   \
   F(LinkRing, u64, accepted, 128)             \
   F(LinkRing, u64, refused, 136)              \
   F(LinkRing, u64, read_cache, 144)           \
-  F(LinkRing, Reserved<13>, reserved152, 152) \
+  F(LinkRing, u64, waits, 152)                \
+  F(LinkRing, Reserved<12>, reserved160, 160) \
   F(LinkRing, u64, read, 256)                 \
   F(LinkRing, Reserved<15>, reserved264, 264)
 RK_DEFINE_ABI_STRUCT(LinkRing, 384, RK_LINK_RING_FIELDS)
 
-// What the host is told of the rings that lead to an instance, for each of its places in a row: accepted, refused, read.
+// What the host is told of the rings that lead to an instance, for each of its places in a row: accepted, refused, read,
+// waits.
 // Brought up to date with the latencies.
 constexpr u32 kLinkWords = 4;
 

@@ -31,6 +31,7 @@ class EdgeLink {
   virtual ~EdgeLink() = default;
   virtual RingStats stats() const = 0;  // as of the last refresh
   virtual bool open() const = 0;
+  virtual std::uint64_t times_blocked() const = 0;
   virtual void refresh(std::uint64_t deadline_ns) = 0;  // of the others that lead to the same kernel too
 };
 
@@ -68,6 +69,7 @@ class Edge {
       const RingStats stats = old->stats();
       if (old->open() || stats.in_flight != 0) return false;
       retired_ += stats;
+      retired_blocked_ += old->times_blocked();
       retired_linked_ += stats.accepted - stats.dropped;
       return true;
     });
@@ -118,6 +120,7 @@ class Edge {
       const RingStats one = link->stats();
       sum.ring += one;
       sum.linked += one.accepted - one.dropped;
+      sum.times_blocked += link->times_blocked();
       if (link->open()) sum.credits -= std::min(one.in_flight, sum.credits);
     }
     return sum;

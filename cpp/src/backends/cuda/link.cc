@@ -12,11 +12,12 @@ namespace rk::cuda {
 
 // -- counts -----------------------------------------------------------------------------------------------------------
 
-void LinkCounts::told(std::uint64_t accepted, std::uint64_t refused, std::uint64_t read) {
+void LinkCounts::told(std::uint64_t accepted, std::uint64_t refused, std::uint64_t read, std::uint64_t waits) {
   accepted = std::max({accepted, read, accepted_.load_relaxed()});       // S half a look at them is no news
   accepted_.store_relaxed(accepted);                                     // S
   refused_.store_relaxed(std::max(refused, refused_.load_relaxed()));    // S
   read_.store_relaxed(std::max(read, read_.load_relaxed()));             // S
+  waits_.store_relaxed(std::max(waits, waits_.load_relaxed()));          // S
   most_.store_relaxed(std::max(most_.load_relaxed(), accepted - read));  // S
 }
 
@@ -66,11 +67,11 @@ bool Link::fall_silent() {
 }
 
 // Twice: what the first look finds published is whole in the second one.
-std::pair<std::uint64_t, std::uint64_t> Link::for_each(Heap& heap, const Use& use) const {
+LinkRing Link::for_each(Heap& heap, const Use& use) const {
   LinkRing ring{};
   heap.read(&ring, memory_->address(), sizeof(ring));
   const std::uint64_t wanted = std::min<std::uint64_t>(ring.accepted - ring.read, shape_.slots);
-  if (wanted == 0) return {ring.accepted, ring.refused};
+  if (wanted == 0) return ring;
   std::vector<std::byte> first(std::size_t{shape_.slots} * shape_.stride), second(first.size());
   heap.read(first.data(), ring.slots_address, first.size());
   heap.read(second.data(), ring.slots_address, second.size());
@@ -84,7 +85,7 @@ std::pair<std::uint64_t, std::uint64_t> Link::for_each(Heap& heap, const Use& us
     if (header.payload_size > shape_.max_payload) break;
     use(header, second.data() + at + kInboxLead + sizeof(header));
   }
-  return {ring.accepted, ring.refused};
+  return ring;
 }
 
 // -- the device -------------------------------------------------------------------------------------------------------

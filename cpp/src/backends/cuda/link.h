@@ -35,6 +35,7 @@ class Peer;
 
 struct LinkShape {
   std::uint32_t slots = 0, stride = 0, max_payload = 0;
+  std::uint32_t limit = 0;  // of messages, beyond which the sender waits; 0: there is none
   bool drops = false;
 
   std::size_t bytes() const { return kHeadBytes + std::size_t{slots} * stride; }
@@ -48,10 +49,11 @@ class LinkCounts final : public EdgeLink {
       : shape_(shape), receiver_(std::move(receiver)), of_receiver_(of_receiver) {}
 
   RingStats stats() const override;
-  bool open() const override { return open_.load_relaxed() != 0; }  // S
+  bool open() const override { return open_.load_relaxed() != 0; }                // S
+  std::uint64_t times_blocked() const override { return waits_.load_relaxed(); }  // S
   void refresh(std::uint64_t deadline_ns) override;
 
-  void told(std::uint64_t accepted, std::uint64_t refused, std::uint64_t read);
+  void told(std::uint64_t accepted, std::uint64_t refused, std::uint64_t read, std::uint64_t waits);
   void closed() { open_.store_relaxed(0); }                                      // S
   std::uint64_t accepted() const { return accepted_.load_relaxed(); }            // S
   std::uint64_t in_flight() const { return accepted() - read_.load_relaxed(); }  // S its one writer asks
@@ -59,9 +61,9 @@ class LinkCounts final : public EdgeLink {
  private:
   const LinkShape shape_;
   const std::weak_ptr<void> receiver_;
-  Bridge& of_receiver_;                                                              // while receiver_ is there
-  HostAtomics::Atomic<std::uint64_t> accepted_{0}, refused_{0}, read_{0}, most_{0};  // S
-  HostAtomics::Atomic<std::uint32_t> open_{1};                                       // S
+  Bridge& of_receiver_;  // while receiver_ is there
+  HostAtomics::Atomic<std::uint64_t> accepted_{0}, refused_{0}, read_{0}, waits_{0}, most_{0};  // S
+  HostAtomics::Atomic<std::uint32_t> open_{1};                                                  // S
 };
 
 class Link {
@@ -93,10 +95,10 @@ class Link {
   void leave();                                               // it does not know when it will be silent
   bool fall_silent();                                         // true: the receiver is over, so the caller has to look
 
-  // What is in the ring and not taken, oldest first. The receiver does not take meanwhile. Returns how many were ever
-  // pushed, and not pushed. Throws what copies do.
+  // What is in the ring and not taken, oldest first. The receiver does not take meanwhile. Returns the ring's
+  // counts. Throws what copies do.
   using Use = std::function<void(const MessageHeader&, const std::byte*)>;
-  std::pair<std::uint64_t, std::uint64_t> for_each(Heap& heap, const Use& use) const;
+  LinkRing for_each(Heap& heap, const Use& use) const;
 
  private:
   const std::shared_ptr<DeviceMemory> memory_;

@@ -228,6 +228,7 @@ void Peer::for_each_aboard(const MessageUse& use) const {
 
 // In a cycle of waiters it takes messages: that is what makes room for the others.
 bool Peer::must_wait() {
+  if (link_waits_) return held_;
   if (std::exchange(in_graph_, false)) bridge_.graph().leave(&record_.inbox);
   if (!sender_.waiting()) return false;
   in_graph_ = bridge_.graph().enter(&record_.inbox, sender_.first_receiver());

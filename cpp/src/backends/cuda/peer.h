@@ -145,6 +145,7 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   bool goes_by_link(std::uint32_t target, Address to, const MessageHeader& header);
   bool open_way(std::uint32_t target, Address to, const MessageHeader& header);
   std::shared_ptr<Link> make_link(Bridge& receiver, Address to, const Route& route);
+  void on_blocked(const SendBody& asked);
   bool look_at_ways_out();
   bool look_at_ways_in();
   void take_arrivals();
@@ -201,8 +202,9 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   bool backlog_ = false;  // messages wait in the lanes
   bool held_ = false;     // as the device was told last
   bool in_graph_ = false;
-  bool waits_ = false;      // for a verdict
-  bool host_full_ = false;  // what it sends to the host has to wait on the device
+  bool link_waits_ = false;  // for room in a link, and takes no messages
+  bool waits_ = false;       // for a verdict
+  bool host_full_ = false;   // what it sends to the host has to wait on the device
   bool finish_sent_ = false;
   bool gone_ = false;  // the device has no more of it
   std::mutex end_mutex_;

@@ -16,6 +16,7 @@ constexpr std::uint64_t kTryAgainNs = 10'000'000;  // after there was no room
 constexpr std::uint64_t kNever = ~std::uint64_t{0};
 constexpr std::uint64_t kSilencePatienceNs = 20'000'000;  // of a receiver that ends; what comes later is left over
 constexpr std::uint64_t kLookAgainNs = 2'000'000;
+constexpr std::uint64_t kMostSlots = std::uint64_t{1} << 28;
 
 std::uint64_t key_of(std::uint32_t target, std::uint32_t instance) { return std::uint64_t{target} << 32 | instance; }
 
@@ -29,8 +30,7 @@ bool takes_links(const Bridge& bridge) {
 
 bool may_be_linked(const Route& route) {
   if (!route.edge || !route.lane) return false;
-  const Overflow overflow = route.edge->options().overflow;
-  return overflow == Overflow::kFail || overflow == Overflow::kDropNewest;
+  return route.edge->options().overflow != Overflow::kDropOldest;
 }
 
 }  // namespace
@@ -61,9 +61,10 @@ bool Peer::open_way(std::uint32_t target, Address to, const MessageHeader& heade
   if (receiver == nullptr || !takes_links(*receiver) || !may_be_linked(*route)) return false;
   again = HostAtomics::monotonic_ns() + kTryAgainNs;
   // What went by the host before must be over first.
-  if (route->lane->stats().in_flight != 0) return false;
+  const RingStats before = route->lane->stats();
+  if (before.in_flight != 0) return false;
   HostAtomics::fence_heavy();  // N3
-  if (!receiver->peer(to.instance()).holds_nothing()) return false;
+  if (before.accepted != 0 && !receiver->peer(to.instance()).holds_nothing()) return false;
   if (!bridge_.has_table(target, receiver->shape().instances)) return false;
   std::shared_ptr<Link> link = make_link(*receiver, to, *route);
   if (!link) return false;
@@ -77,10 +78,17 @@ bool Peer::open_way(std::uint32_t target, Address to, const MessageHeader& heade
 std::shared_ptr<Link> Peer::make_link(Bridge& receiver, Address to, const Route& route) {
   Peer& peer = receiver.peer(to.instance());
   LinkShape shape;
-  shape.slots = static_cast<std::uint32_t>(std::min<std::uint64_t>(route.lane->options().capacity, ~u32{0}));
+  const Overflow overflow = route.edge->options().overflow;
+  std::uint64_t slots = route.lane->options().capacity;
+  if (overflow == Overflow::kBlock) {  // what would wait beside the ring waits in it
+    shape.limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(slots, kMostSlots));
+    slots += bridge_.spec().spill_limit;
+  }
+  if (slots > kMostSlots) return nullptr;
+  shape.slots = static_cast<std::uint32_t>(slots);
   shape.stride = receiver.shape().inbox_stride;
   shape.max_payload = receiver.shape().max_payload;
-  shape.drops = route.edge->options().overflow == Overflow::kDropNewest;
+  shape.drops = overflow == Overflow::kDropNewest;
   if (shape.bytes() > LinkHub::kMostBytes) return nullptr;
   DeviceMemory memory = bridge_.hub()->take(shape.bytes());
   if (memory.size() == 0) return nullptr;
@@ -89,6 +97,7 @@ std::shared_ptr<Link> Peer::make_link(Bridge& receiver, Address to, const Route&
   ring.slots = shape.slots;
   ring.stride = shape.stride;
   ring.max_payload = shape.max_payload;
+  ring.limit = shape.limit;
   ring.drops = shape.drops ? 1 : 0;
   ring.dest = to.word;
   bridge_.hub()->heap().write(memory.address(), &ring, sizeof(ring));
@@ -132,6 +141,22 @@ void Peer::forget(std::shared_ptr<Link> link) {
   if (link->fall_silent()) link->receiver().take_left_over(*link);
   if (bridge_.failed()) bridge_.keep(link->memory());
   bridge_.keeper().let_go(std::move(link));
+}
+
+// In a cycle of waiters it takes a message: that is what makes room for the others.
+void Peer::on_blocked(const SendBody& asked) {
+  if (std::exchange(in_graph_, false)) bridge_.graph().leave(&record_.inbox);
+  link_waits_ = false;
+  const auto way = ways_out_.find(key_of(asked.target, asked.instance));
+  if (asked.request == 0) {
+    room_.store_relaxed(1);  // P1 own note
+    return;
+  }
+  if (way != ways_out_.end() && way->second.closed_with == 0) {
+    in_graph_ = bridge_.graph().enter(&record_.inbox, &way->second.link->receiver().record_.inbox);
+    link_waits_ = in_graph_;
+  }
+  answer(asked.request, static_cast<u32>(Status::kOk), link_waits_ ? 0 : 1);
 }
 
 // -- the receiver -----------------------------------------------------------------------------------------------------
@@ -187,7 +212,8 @@ void Peer::load_links() {
     LinkCounts& counts = way.link->counts();
     if (way.left_with == 0) {
       const u64* words = bridge_.lines().link(self_.instance(), way.link->place());
-      counts.told(load_relaxed(words[0]), load_relaxed(words[1]), load_relaxed(words[2]));  // S1
+      counts.told(load_relaxed(words[0]), load_relaxed(words[1]), load_relaxed(words[2]),  // S1
+                  load_relaxed(words[3]));                                                 // S1
     }
     const RingStats stats = counts.stats();
     linked += stats.accepted - stats.dropped;
@@ -282,12 +308,12 @@ void Peer::take_left_over(const Link& link) {
   const std::lock_guard lock(end_mutex_);
   std::uint64_t count = 0;
   try {
-    const auto [accepted, refused] =
+    const LinkRing ring =
         link.for_each(bridge_.hub()->heap(), [&](const MessageHeader& header, const std::byte* payload) {
           ++count;
           bury_left_over(header, payload, lost_);
         });
-    link.counts().told(accepted, refused, accepted);
+    link.counts().told(ring.accepted, ring.refused, ring.accepted, ring.waits);
   } catch (const Error&) {
     return;
   }

@@ -49,6 +49,9 @@ bool Peer::act(const UpReader::Record& record) {
     case kUpFreeSlots:
       on_free_slots(record.body);
       return true;
+    case kUpBlocked:
+      on_blocked(body_in<SendBody>(record.body));
+      return true;
     case kUpFailed:
       on_failed(record.body);
       return true;
