@@ -64,7 +64,9 @@ def stream(ctx: rk.Context, state: Sent, msg: Go) -> None:
 def to_one(ctx: rk.Context, state: Sent, msg: Go) -> None:
     state.handled += 1
     for i in range(msg.count):
-        ctx.send("target", Item(source=ctx.instance_id(), n=msg.first + i), instance=msg.instance, priority=msg.priority)
+        ctx.send(
+            "target", Item(source=ctx.instance_id(), n=msg.first + i), instance=msg.instance, priority=msg.priority
+        )
         state.count += 1
 
 
@@ -91,7 +93,7 @@ def start(rt: rk.Runtime, engine: Any, source: Any = stream, target: Any = check
 
 def totals(kernel: rk.Kernel) -> Any:
     """States of a kernel that rests."""
-    return [state for state in kernel.states]
+    return list(kernel.states)
 
 
 def paused(*kernels: rk.Kernel) -> None:
@@ -333,9 +335,7 @@ def test_a_sender_of_an_edge_that_blocks_waits_with_its_next_message(rt: rk.Runt
     settled(rt, until)
 
 
-def test_what_does_not_fit_beside_a_ring_that_blocks_fails_the_message(
-    rt: rk.Runtime, engine: Any, until: Any
-) -> None:
+def test_what_does_not_fit_beside_a_ring_that_blocks_fails_the_message(rt: rk.Runtime, engine: Any, until: Any) -> None:
     target = rt.launch(check, autostart=False, **engine)
     source = rt.launch(stream, autostart=False, capacity=8, **engine)
     rt.connect(source, target, overflow="block", capacity=4)
@@ -480,25 +480,26 @@ def test_a_sender_that_ends_leaves_what_it_sent(rt: rk.Runtime, engine: Any, unt
 
 
 def test_a_successor_is_linked_anew_whatever_its_size(rt: rk.Runtime, engine: Any, until: Any) -> None:
-    source = None
+    """The first messages of a successor go by the host, until the sender has heard of the change."""
+    lives = (1, 1, 3, 2)
+    target = rt.launch(check, instances=lives[0], **engine)
+    source = rt.launch(stream, **engine)
     handled = 0
-    for life, instances in enumerate((1, 1, 3, 2)):
-        target = rt.launch(check, instances=instances, **engine)
-        source = source or rt.launch(stream, **engine)
 
-        def all_linked(target: rk.Kernel = target, life: int = life) -> bool:
-            """The first ones of a successor go by the host, until the sender has heard of the change."""
-            before = target.telemetry()
-            source.send(Go(life * 1000 + before.processed, 20))
-            until(lambda: target.telemetry().processed == before.processed + 20)
-            return not ON_DEVICE or target.telemetry().linked - before.linked == 20
+    def all_linked(life: int) -> bool:
+        before = target.telemetry()
+        source.send(Go(life * 10000 + before.processed, 20))
+        until(lambda: target.telemetry().processed == before.processed + 20)
+        return not ON_DEVICE or target.telemetry().linked - before.linked == 20
 
-        until(all_linked)
+    for life in range(len(lives)):
+        until(lambda life=life: all_linked(life))
         paused(target)
         assert all(state.reordered == 0 for state in totals(target))
         handled += sum(state.count for state in totals(target))
         target.terminate(timeout=W)
-    assert source is not None
+        if life + 1 < len(lives):
+            target = rt.launch(check, instances=lives[life + 1], **engine)
     paused(source)
     assert source.state_object.count == handled
     settled(rt, until)

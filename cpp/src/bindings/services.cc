@@ -74,13 +74,15 @@ EdgeBox connect(RuntimeBox& box, const std::string& from, const std::string& to,
   return {checked(box).runtime->connect(from, to, {overflow_from(overflow), capacity, high_water, low_water})};
 }
 
-py::dict edge_stats(EdgeBox& box) {
+Edge& refreshed(EdgeBox& box) {
   constexpr std::uint64_t kPatienceNs = 20'000'000;
-  {
-    const py::gil_scoped_release release;
-    box.edge->refresh(HostAtomics::monotonic_ns() + kPatienceNs);
-  }
-  const EdgeStats stats = box.edge->stats();
+  const py::gil_scoped_release release;
+  box.edge->refresh(HostAtomics::monotonic_ns() + kPatienceNs);
+  return *box.edge;
+}
+
+py::dict edge_stats(EdgeBox& box) {
+  const EdgeStats stats = refreshed(box).stats();
   py::dict dict = stats_dict(stats.ring);
   dict["credits"] = stats.credits;
   dict["capacity"] = stats.capacity;
@@ -369,7 +371,7 @@ void bind_services(py::module_& module, py::class_<RuntimeBox>& runtime) {
       .def_property_readonly("overflow", [](EdgeBox& b) { return name_of(b.edge->options().overflow); })
       .def_property_readonly("high_water", [](EdgeBox& b) { return b.edge->options().high_water; })
       .def_property_readonly("low_water", [](EdgeBox& b) { return b.edge->options().low_water; })
-      .def_property_readonly("congested", [](EdgeBox& b) { return b.edge->congested(); });
+      .def_property_readonly("congested", [](EdgeBox& b) { return refreshed(b).congested(); });
   runtime.def("connect", &connect)
       .def("edges",
            [](RuntimeBox& b) {

@@ -327,6 +327,17 @@ void Kernel::refresh() const {
   if (resident_ && !silent()) resident_->refresh(HostAtomics::monotonic_ns() + kPatienceNs);
 }
 
+std::uint64_t Kernel::handled() const {
+  std::uint64_t sum = 0;
+  for (const InstanceRecord& record : records_) sum += record.handled.load_relaxed();  // S
+  return sum;
+}
+
+bool Kernel::linked() const {
+  const auto any = [](const InstanceRecord& record) { return record.linked.load_relaxed() != 0; };  // S
+  return std::any_of(records_.begin(), records_.end(), any);
+}
+
 KernelTelemetry Kernel::telemetry(std::optional<std::uint32_t> instance) const {
   refresh();
   KernelTelemetry sum;

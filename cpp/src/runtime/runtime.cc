@@ -207,9 +207,27 @@ std::vector<std::string> Runtime::close(std::uint64_t deadline_ns, const Kernel:
   return hung;
 }
 
+// A device is asked about its kernels one after the other. What one of them has given to another meanwhile, without the
+// host, would be counted nowhere: they are asked again until nothing was handled in between, or there is no end to it.
+void Runtime::refresh_all() {
+  constexpr int kMostRounds = 4;
+  std::uint64_t before = ~std::uint64_t{0};
+  for (int round = 0; round < kMostRounds; ++round) {
+    std::uint64_t handled = 0;
+    bool linked = false;
+    for (const auto& kernel : kernels()) {
+      kernel->refresh();
+      handled += kernel->handled();
+      linked |= kernel->linked();
+    }
+    if (!linked || handled == before) return;
+    before = handled;
+  }
+}
+
 RuntimeTotals Runtime::totals() {
   RuntimeTotals sum;
-  for (const auto& kernel : kernels()) kernel->refresh();
+  refresh_all();
   {
     const std::shared_lock lock(mutex_);
     const auto add = [&sum](const Kernel& kernel) {

@@ -172,6 +172,8 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   bool fetch_states(std::uint64_t deadline_ns);
   // What is on a device is counted as of the last refresh(), which telemetry() does itself.
   void refresh() const;
+  std::uint64_t handled() const;  // as of that
+  bool linked() const;            // it has had messages that the host did not see
   RingStats inbox_stats() const;  // dead-lettered: failed, expired, or left over at the end
   RingStats outbox_stats() const { return outbox_.inbox().stats(); }
   KernelTelemetry telemetry(std::optional<std::uint32_t> instance = std::nullopt) const;

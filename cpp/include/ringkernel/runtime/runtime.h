@@ -106,6 +106,7 @@ class Runtime final : public std::enable_shared_from_this<Runtime>, public Switc
   void on_end(Address kernel) override;
 
  private:
+  void refresh_all();
   struct Retired {
     std::mutex mutex;
     RuntimeTotals totals;

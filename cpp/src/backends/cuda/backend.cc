@@ -115,6 +115,7 @@ std::unique_ptr<Resident> CudaBackend::launch_on(Domain& domain, ResidentSpec sp
     parts.lease_ns = parts.lease_ns == 0 ? kShortLeaseNs : std::min(parts.lease_ns, kShortLeaseNs);
   }
   domain.check_room(*parts.module, code, spec);
+  domain.hub->expect(spec, code);
   parts.pump = domain.pump;
   parts.graph = graph_;
   parts.hub = domain.hub;

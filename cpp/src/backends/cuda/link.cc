@@ -106,6 +106,19 @@ Bridge* LinkHub::find(const Switchboard& of, Address kernel) {
   return found == bridges_.end() ? nullptr : found->second;
 }
 
+// How many instances the others have, and their capacity, is not known yet: they are taken for its like.
+void LinkHub::expect(const ResidentSpec& spec, const DeviceCode& code) {
+  const auto hosts = std::count(code.targets.begin(), code.targets.end(), "host");
+  const std::size_t targets = code.targets.size() - static_cast<std::size_t>(hosts);
+  const std::size_t ring = std::size_t{spec.capacity} * (sizeof(MessageHeader) + 2 * spec.max_payload);
+  if (targets == 0 || ring > kMostExpected) return;
+  try {
+    heap_->have_at_hand(std::min(targets * spec.instances->size() * ring, kMostExpected));
+  } catch (const Error&) {
+    // By the host, then.
+  }
+}
+
 DeviceMemory LinkHub::take(std::size_t bytes) {
   DeviceMemory piece = heap_->device_memory_at_hand(bytes);
   if (piece.size() != 0) return piece;

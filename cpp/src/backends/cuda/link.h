@@ -24,6 +24,8 @@
 
 #include "memory.h"
 #include "ringkernel/abi/device_grid.h"
+#include "ringkernel/runtime/backend.h"
+#include "ringkernel/runtime/device_code.h"
 #include "ringkernel/runtime/edge.h"
 #include "ringkernel/runtime/scheduler.h"
 #include "ringkernel/runtime/switchboard.h"
@@ -127,9 +129,12 @@ class LinkHub : public std::enable_shared_from_this<LinkHub> {
 
   // Zeroed. Empty: not now. Does not wait: where there is no room, more is reserved meanwhile, up to kMostBytes.
   DeviceMemory take(std::size_t bytes);
+  // Before a kernel is launched that sends to so many others: the memory that its links will most likely need.
+  void expect(const ResidentSpec& spec, const DeviceCode& code);
   Heap& heap() { return *heap_; }
 
-  static constexpr std::size_t kMostBytes = std::size_t{512} << 20;  // reserved for links alone
+  static constexpr std::size_t kMostExpected = std::size_t{32} << 20;  // for one kernel
+  static constexpr std::size_t kMostBytes = std::size_t{512} << 20;    // reserved for links alone
 
  private:
   using Key = std::pair<const Switchboard*, std::uint32_t>;

@@ -101,6 +101,8 @@ class Heap : public std::enable_shared_from_this<Heap> {
   PinnedMemory pinned_memory(std::size_t bytes);
   // The same where there is room without more chunks; empty where there is none. Does not wait for grids.
   DeviceMemory device_memory_at_hand(std::size_t bytes);
+  // That so much is at hand now.
+  void have_at_hand(std::size_t bytes) { give(Kind::kDevice, take(Kind::kDevice, bytes), bytes); }
 
   // Return when it is done; throw DeviceError when that takes longer than the patience.
   void zero(DeviceAddress address, std::size_t bytes);
