@@ -28,6 +28,12 @@ NTP64_NS = 1e9 / 2**32
 CHUNK = 128  # messages before a credit; two chunks are under way, a ring has room for four
 
 
+def by_links(kernels: list[rk.Kernel]) -> str:
+    """What was measured is only the device's own where all of it stayed there."""
+    linked = sum(one.telemetry().linked for one in kernels)
+    return f"{linked} messages in the device's memory"
+
+
 @contextlib.contextmanager
 def together(setting: Setting, *launches: tuple[Any, dict[str, Any]]) -> Iterator[list[rk.Kernel]]:
     """Kernels that know each other: all are there before the first is activated."""
@@ -50,9 +56,10 @@ def hops(setting: Setting) -> list[Figure]:
             back = (pong if length % 2 else ping).receive(timeout=WAIT_S)
             times.append((now() - begin) / length * 1e9)
             wrong += back.hits != length + 1 or list(back.words) != list(ball.words)
+        linked = by_links([ping, pong])
     tails = percentiles(times)
     counts = {"samples": games, "received": games * (length + 1), "wrong": wrong}
-    note = f"games of {length} hops; one hop is a game's time / hops, the way from and to the host included"
+    note = f"games of {length} hops; one hop is a game's time / hops, the way from and to the host included; {linked}"
     grid = Figure("G5 grid", tails["p50"], tails, counts, note=note)
     why = "instances are blocks of one grid; the backend has no rings inside a {} yet"
     return [Figure(f"G5 {place}", why=why.format(place)) for place in ("block", "cluster")] + [grid]
@@ -76,9 +83,10 @@ def streams(setting: Setting, id: str, launches: list[Any], lanes: int, what: st
             seconds.append(now() - begin)
             received += sum(one.count for one in totals)
             bad = {key: sum(getattr(one, key) for one in totals) for key in bad}  # they count on
+        linked = by_links(kernels)
     wanted = repetitions * lanes * count
     counts = {"received": received, "lost": max(0, wanted - received), "duplicated": max(0, received - wanted), **bad}
-    note = f"{lanes} {what}, {count} messages each; credits after {chunk}, nothing may be dropped"
+    note = f"{lanes} {what}, {count} messages each; credits after {chunk}, nothing may be dropped; {linked}"
     return rate(id, lanes * count, seconds, counts, note=note)
 
 
