@@ -13,10 +13,11 @@ namespace rk::cuda {
 // -- counts -----------------------------------------------------------------------------------------------------------
 
 void LinkCounts::told(std::uint64_t accepted, std::uint64_t refused, std::uint64_t read, std::uint64_t waits) {
+  read = std::max(read, read_.load_relaxed());                           // S
   accepted = std::max({accepted, read, accepted_.load_relaxed()});       // S half a look at them is no news
   accepted_.store_relaxed(accepted);                                     // S
   refused_.store_relaxed(std::max(refused, refused_.load_relaxed()));    // S
-  read_.store_relaxed(std::max(read, read_.load_relaxed()));             // S
+  read_.store_relaxed(read);                                             // S
   waits_.store_relaxed(std::max(waits, waits_.load_relaxed()));          // S
   most_.store_relaxed(std::max(most_.load_relaxed(), accepted - read));  // S
 }
