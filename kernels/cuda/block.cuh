@@ -12,6 +12,11 @@
 #include "ringkernel/abi/hlc_timestamp.h"
 #include "ringkernel/abi/version.h"
 
+// Whether the handler takes messages that refer to other memory than theirs: D3, U5.
+#ifndef RK_REFERENCES
+#define RK_REFERENCES 0
+#endif
+
 namespace rk {
 namespace device {
 

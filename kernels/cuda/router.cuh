@@ -115,6 +115,7 @@ RK_COLD u8* take_place(const GridBlock& grid, u32 instance, u32 priority, u64* n
 
 // By the first lane, behind the copies of its warp.
 RK_OP void publish(u8* slot, u64 turn) {
+  if (RK_REFERENCES) rk_fence_sys();       // D3: memory that the message may refer to; its units order nothing else
   rk_st_release_gpu(turn_of(slot), turn);  // I1: the slot's bytes
 }
 

@@ -170,6 +170,7 @@ RK_COLD bool send_up(Block& block, u32 kind, const void* lead, u32 lead_bytes, c
   up.ring = at<rk_unit>(grid.up);
   up.slots = grid.up_slots;
   up.units = grid.unit_count;
+  if (RK_REFERENCES) rk_fence_sys();  // U5: what was written to memory that the message may refer to
   RK_UNROLL(1)
   for (u32 part = 0; part < 4; ++part) {
     const void* from = part == 0   ? static_cast<const void*>(&head)

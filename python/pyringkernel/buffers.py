@@ -14,8 +14,6 @@ from .errors import FieldRangeError, FieldTypeError, InvalidArgumentError, Relea
 from .errors import UnsuitableBufferError as _Unsuitable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from typing_extensions import Self
 
 HOST = -1
@@ -28,11 +26,6 @@ _SCALARS = {
 INDEX_OF = dict(_SCALARS.values())
 _SIZES = {name: int(code[1]) for code, (name, _) in _SCALARS.items()}
 _TYPESTRS = {name: ("|" if code[1] == "1" else "<") + code for code, (name, _) in _SCALARS.items()}
-
-# Of the backends of devices, which know more of memory: (address, bytes) -> whether devices have it at this address.
-reaches_devices: list[Callable[[int, int], bool]] = []
-# (address) -> the number of the device, of what has __cuda_array_interface__.
-device_of: list[Callable[[int], int]] = []
 
 _registered: dict[int, Buffer] = {}
 _lock = threading.Lock()
@@ -98,6 +91,7 @@ class _Memory(NamedTuple):
     writable: bool
     device: int
     keep: Any
+    everywhere: bool = False  # host and device have it at this address
 
 
 class Buffer:
@@ -112,9 +106,14 @@ class Buffer:
         self.device = memory.device
         self.writable = writable
         self._memory: _Memory | None = memory
-        everywhere = memory.device == HOST and any(ask(self.address, self.nbytes) for ask in reaches_devices)
         self.key = _core.register_buffer(
-            self.address, self.nbytes, INDEX_OF[self.dtype], writable, self.device, everywhere, (array, memory.keep)
+            self.address,
+            self.nbytes,
+            INDEX_OF[self.dtype],
+            writable,
+            self.device,
+            memory.everywhere,
+            (array, memory.keep),
         )
         with _lock:
             _registered[self.key] = self
@@ -201,12 +200,12 @@ class Buffer:
 # -- arrays of others ---------------------------------------------------------------------------------------------------
 
 
-def register(array: Any, *, writable: bool = True) -> Buffer:
-    """See Runtime.register."""
+def register(array: Any, *, writable: bool = True, cuda: _core.CudaDevice | None = None) -> Buffer:
+    """See Runtime.register. cuda: the device of its runtime."""
     device = getattr(array, "__cuda_array_interface__", None)
     memory = _of_interface(array, device, "__cuda_array_interface__") if device is not None else _of_host(array)
-    if memory.device != HOST and device_of:
-        memory = memory._replace(device=device_of[0](memory.address))
+    if cuda is not None and memory.size:
+        memory = _placed(memory, cuda)
     size = _SIZES[memory.dtype]
     if memory.address % size:
         raise _Unsuitable(f"register: the array begins at {memory.address:#x}, which is not aligned to {size} bytes")
@@ -215,6 +214,21 @@ def register(array: Any, *, writable: bool = True) -> Buffer:
     if writable and not memory.writable:
         raise _Unsuitable("register: the array is read-only; write register(array, writable=False)")
     return Buffer(array, memory, writable)
+
+
+def _placed(memory: _Memory, cuda: _core.CudaDevice) -> _Memory:
+    """As the driver knows the memory. What begins and ends in one kind of it is of that kind."""
+    first = cuda.place_of(memory.address)
+    last = cuda.place_of(memory.address + memory.size * _SIZES[memory.dtype] - 1)
+    known, device, everywhere = first
+    if memory.device != HOST and (not known or first != last):
+        raise _Unsuitable(
+            f"register: the array says that it is on a GPU, but CUDA knows no such memory at {memory.address:#x}: "
+            "it was freed, or belongs to another process"
+        )
+    if not known or first != last:
+        return memory
+    return memory._replace(device=HOST if memory.device == HOST else device, everywhere=everywhere)
 
 
 def _contiguous(strides: Any, shape: tuple[int, ...], size: int) -> bool:

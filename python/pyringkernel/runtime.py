@@ -181,13 +181,14 @@ class Runtime:
 
         array: of the host's memory, with the buffer protocol, ``__array_interface__`` or DLPack, or of a device's, with
         ``__cuda_array_interface__``; C-contiguous. It is kept until the buffer is released, by itself or by close().
+        Kernels on the GPU reach memory of their device, and of the host what is pinned or managed.
         writable: whether handlers may write to it.
 
-        Raises UnsuitableBufferError, ResourceLimitError, RuntimeClosedError.
+        Raises UnsuitableBufferError, ResourceLimitError, RuntimeClosedError, DeviceLostError, DeviceError.
         """
         if self.closed:
             raise RuntimeClosedError("register: this runtime was closed")
-        made = register(array, writable=writable)
+        made = register(array, writable=writable, cuda=None if self._cuda is None else self._cuda.core)
         self._buffers.add(made.key)
         return made
 

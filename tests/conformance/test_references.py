@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
 import time
 import weakref
@@ -11,13 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pinned
 import pytest
 
 import pyringkernel as rk
 from pyringkernel import DeadLetterReason
-
-# Memory of the host is what these tests register; a device reaches it only where it is pinned.
-pytestmark = pytest.mark.skipif("cpu" not in os.environ.get("RK_TEST_BACKENDS", "cpu"), reason="kernels of the CPU")
 
 W = 60.0
 
@@ -85,35 +82,30 @@ def by_python(ctx: rk.Context, msg: Pair) -> Done:
     return Done(n=len(y), y=msg.y)
 
 
-HOST_ENGINES: dict[str, dict[str, Any]] = {
-    "llvm": {"engine": "llvm"},
-    "vm": {"engine": "vm"},
-    "python": {"compiled": False},
-}
-
-
-@pytest.fixture(params=HOST_ENGINES)
-def how(request: pytest.FixtureRequest) -> dict[str, Any]:
-    if request.param == "llvm" and importlib.util.find_spec("llvmlite") is None:
-        pytest.skip("llvmlite is not installed")
-    return HOST_ENGINES[request.param]
-
-
-@pytest.fixture(params=["llvm", "vm"])
-def fast(request: pytest.FixtureRequest) -> dict[str, Any]:
-    if request.param == "llvm" and importlib.util.find_spec("llvmlite") is None:
-        pytest.skip("llvmlite is not installed")
-    return HOST_ENGINES[request.param]
+@pytest.fixture
+def how(engine: dict[str, Any]) -> dict[str, Any]:
+    return engine
 
 
 @pytest.fixture
-def host() -> Any:
-    with rk.Runtime(backend="cpu") as runtime:
-        yield runtime
+def fast(machine: dict[str, Any]) -> dict[str, Any]:
+    return machine
 
 
-def ones(n: int) -> np.ndarray[Any, Any]:
-    return np.ones(n, np.float32)
+@pytest.fixture
+def host(rt: rk.Runtime) -> rk.Runtime:
+    return rt
+
+
+def zeros(n: int, dtype: Any) -> np.ndarray[Any, Any]:
+    """That the kernels of this run reach: a device reaches memory of the host only where it is pinned."""
+    return pinned.zeros(n, dtype) if "cpu" not in os.environ.get("RK_TEST_BACKENDS", "cpu") else np.zeros(n, dtype)
+
+
+def ones(n: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    made = zeros(n, dtype)
+    made[:] = 1
+    return made
 
 
 def why(kernel: rk.Kernel, message: Any) -> str:
@@ -123,7 +115,8 @@ def why(kernel: rk.Kernel, message: Any) -> str:
 
 
 def test_a_handler_works_on_the_array_itself(host: rk.Runtime, how: Any) -> None:
-    x, y = np.arange(1000, dtype=np.float32), ones(1000)
+    x, y = ones(1000), ones(1000)
+    x[:] = np.arange(1000)
     bx, by = host.register(x, writable=False), host.register(y)
     kernel = host.launch(saxpy, **how)
     reply = kernel.call(Pair(2.0, bx, by), timeout=W)
@@ -134,7 +127,7 @@ def test_a_handler_works_on_the_array_itself(host: rk.Runtime, how: Any) -> None
     assert reply.y.array()[2] == 5.0
 
 
-def test_a_released_buffer_is_refused(host: rk.Runtime, how: Any) -> None:
+def test_a_released_buffer_is_refused(host: rk.Runtime, how: Any, until: Callable[..., Any]) -> None:
     bx, by = host.register(ones(8)), host.register(ones(8))
     kernel = host.launch(first, **how)
     message = Pair(2.0, bx, by)
@@ -144,7 +137,8 @@ def test_a_released_buffer_is_refused(host: rk.Runtime, how: Any) -> None:
         assert f"the reference in y is stale: buffer {by.key} was released, or never was registered" in why(
             kernel, message
         )
-    assert (kernel.state, bx.in_use) == (rk.KernelState.ACTIVE, False)
+    assert kernel.state is rk.KernelState.ACTIVE
+    until(lambda: not bx.in_use)
     letter = host.dead_letters.browse()[0]
     assert letter.reason is DeadLetterReason.WRONG_TYPE
     assert "stale" in str(letter.error)
@@ -180,7 +174,7 @@ def test_a_forged_reference_is_refused(
 
 
 def test_a_buffer_of_another_type_is_refused(host: rk.Runtime, how: Any) -> None:
-    bx = host.register(np.ones(8, np.int32))
+    bx = host.register(ones(8, np.int32))
     kernel = host.launch(first, **how)
     forged = rk.BufferRef(bx.address, 8, bx.key, "f32")
     assert f"malformed: buffer {bx.key} does not hold rk.f32" in why(kernel, Pair(1.0, forged, None))
@@ -195,17 +189,47 @@ def test_a_read_only_buffer_is_only_read(host: rk.Runtime, how: Any) -> None:
     assert host.launch(first, **how).call(Pair(1.0, bx, bx), timeout=W).n == 9
 
 
+of_the_cpu = pytest.mark.skipif("cpu" not in os.environ.get("RK_TEST_BACKENDS", "cpu"), reason="a kernel of the host")
+of_a_device = pytest.mark.skipif("cpu" in os.environ.get("RK_TEST_BACKENDS", "cpu"), reason="a kernel of a device")
+
+
 class OnDevice:
     def __init__(self, address: int, count: int) -> None:
         self.__cuda_array_interface__ = {"shape": (count,), "typestr": "<f4", "data": (address, False), "version": 3}
 
 
+@of_the_cpu
 def test_memory_of_a_device_is_refused_by_a_kernel_of_the_host(host: rk.Runtime, how: Any) -> None:
     there = host.register(OnDevice(0x7F0000000000, 16))
     assert (there.device, there.size, there.dtype) == (0, 16, "f32")
     kernel = host.launch(first, **how)
     assert f"buffer {there.key} in x is in memory that this kernel cannot reach" in why(kernel, Pair(1.0, there, None))
     assert kernel.call(Pair(1.0, None, None), timeout=W).n == 0
+
+
+@of_a_device
+def test_memory_that_a_device_does_not_reach_is_refused(host: rk.Runtime, how: Any) -> None:
+    pageable = host.register(np.ones(8, np.float32))
+    kernel = host.launch(first, **how)
+    assert f"buffer {pageable.key} in x is in memory that this kernel cannot reach" in why(
+        kernel, Pair(1.0, pageable, None)
+    )
+    assert kernel.call(Pair(1.0, None, None), timeout=W).n == 0
+    with pytest.raises(rk.UnsuitableBufferError, match="CUDA knows no such memory at 0x7f0000000000"):
+        host.register(OnDevice(0x7F0000000000, 16))
+
+
+@of_a_device
+def test_memory_of_the_device_is_worked_on_where_it_is(host: rk.Runtime, how: Any) -> None:
+    memory = pinned.DeviceMemory(64)
+    memory.write(np.arange(16, dtype=np.float32))
+    there = host.register(OnDevice(memory.address, 16))
+    assert (there.device, there.size) == (0, 16)
+    kernel = host.launch(saxpy, **how)
+    assert kernel.call(Pair(2.0, there, there), timeout=W).n == 16
+    assert memory.read(np.float32).tolist() == [3.0 * n for n in range(16)]
+    by_cpu = host.launch(first, name="by_cpu", compiled=False)
+    assert "is in memory that this kernel cannot reach" in why(by_cpu, Pair(1.0, there, None))
 
 
 def test_an_index_outside_is_counted(host: rk.Runtime, how: Any) -> None:
@@ -224,7 +248,7 @@ def test_a_reference_goes_on_to_the_next_kernel(host: rk.Runtime, how: Any, unti
 
 
 def test_instances_share_a_buffer(host: rk.Runtime, fast: Any, until: Callable[..., Any]) -> None:
-    cells = np.zeros(1, np.uint64)
+    cells = zeros(1, np.uint64)
     kernel = host.launch(count, instances=4, **fast)
     buffer = host.register(cells)
     for _ in range(16):
@@ -234,7 +258,7 @@ def test_instances_share_a_buffer(host: rk.Runtime, fast: Any, until: Callable[.
 
 
 def test_a_handler_keeps_what_is_released_meanwhile(host: rk.Runtime, fast: Any, until: Callable[..., Any]) -> None:
-    cells = np.zeros(3, np.uint64)
+    cells = zeros(3, np.uint64)
     gone: Any = weakref.ref(cells)
     cells[2] = 42
     buffer = host.register(cells)
@@ -268,7 +292,7 @@ def test_closing_the_runtime_releases_its_buffers() -> None:
 def test_a_handler_that_is_stopped_gives_its_buffer_back(
     host: rk.Runtime, fast: Any, until: Callable[..., Any]
 ) -> None:
-    buffer = host.register(np.zeros(4, np.uint64))
+    buffer = host.register(zeros(4, np.uint64))
     kernel = host.launch(wait_for_it, **fast)
     kernel.send(Cells(buffer))
     until(lambda: buffer.in_use)

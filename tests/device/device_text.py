@@ -176,4 +176,5 @@ def resident_text() -> str:
     text = emit_program(program, CUDA, lines=False, prelude=True)
     # Not in that handler: a barrier of all instances, which the language has only for kernels that are one grid.
     barrier = 'extern "C" __global__ void all_meet(rk_call* call) { rk_device_sync_grid(call); }'
-    return f'{text}\n#include "kernels/cuda/resident.cuh"\n{barrier}\n'
+    # With references, so that the fences which those need are there too.
+    return f'#define RK_REFERENCES 1\n{text}\n#include "kernels/cuda/resident.cuh"\n{barrier}\n'

@@ -295,6 +295,13 @@ inline void script_streams(DriverApi& api) {
   };
 }
 
+inline void script_pointers(DriverApi& api) {
+  api.pointer_get_attribute.function = [](void*, PointerAttribute, DeviceAddress) -> Result {
+    RK_SCRIPT("cuPointerGetAttribute");
+    return kInvalidValue;  // it knows no memory of others
+  };
+}
+
 inline DriverApi scripted_api() {
   DriverApi api;
 #define RK_SCRIPT_NAME(member, symbol, ...) api.member.name = symbol;
@@ -306,6 +313,7 @@ inline DriverApi scripted_api() {
   script_memory(api);
   script_modules(api);
   script_streams(api);
+  script_pointers(api);
   return api;
 }
 

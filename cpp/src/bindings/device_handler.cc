@@ -30,6 +30,13 @@ void DeviceHandler::failed_on_device(std::uint32_t index, const MessageHeader& h
   fail(outcome, header.message_id, index);
 }
 
+void DeviceHandler::refused_for_device(std::uint32_t index, const MessageHeader& header, const BufferHolds& refused) {
+  Instance* mine = instance(index);
+  if (mine == nullptr) return;
+  note(*mine, refused);
+  fail(Outcome::kRefused, header.message_id, index);
+}
+
 std::string DeviceHandler::explain(Instance& failed) const {
   const std::uint32_t line = reinterpret_cast<const Failed*>(extra_of(failed))->line;
   return failure_text(static_cast<std::uint32_t>(failed.code), line, code_.file, code_.assertions);

@@ -20,6 +20,7 @@ class DeviceHandler final : public MachineHandler {
   const DeviceCode* device_code() const override { return &code_; }
   void failed_on_device(std::uint32_t instance, const MessageHeader& header, Outcome outcome, std::uint32_t code,
                         std::uint32_t line) override;
+  void refused_for_device(std::uint32_t instance, const MessageHeader& header, const BufferHolds& refused) override;
   // No host runs it.
   Outcome handle(KernelContext& context, const MessageHeader& header, const std::byte* payload) override;
 

@@ -95,11 +95,15 @@ int MachineHandler::accepts(Instance& mine, const MessageHeader& header) const {
 
 bool MachineHandler::hold(Instance& mine, std::size_t entry, const std::byte* payload, BufferHolds* holds) const {
   if (holds->take(references(entry), payload)) return true;
-  mine.code = 0;
-  mine.field = holds->field();
-  mine.problem = holds->problem();
-  mine.reference = holds->culprit();
+  note(mine, *holds);
   return false;
+}
+
+void MachineHandler::note(Instance& mine, const BufferHolds& refused) {
+  mine.code = 0;
+  mine.field = refused.field();
+  mine.problem = refused.problem();
+  mine.reference = refused.culprit();
 }
 
 std::string MachineHandler::error_text(std::uint32_t index) {

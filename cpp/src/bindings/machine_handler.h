@@ -85,6 +85,7 @@ class MachineHandler : public Handler {
   // The buffers that a message of accepts()[entry] refers to are held until `holds` drops them. False: refused, and why
   // is noted.
   bool hold(Instance& mine, std::size_t entry, const std::byte* payload, BufferHolds* holds) const;
+  static void note(Instance& mine, const BufferHolds& refused);  // why, for error_text()
   const std::vector<ReferenceField>& references(std::size_t entry) const { return given_.accepts[entry].references; }
   Outcome fail(Outcome outcome, std::uint64_t message_id, std::uint32_t instance) noexcept;
 

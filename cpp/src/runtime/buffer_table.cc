@@ -70,7 +70,7 @@ bool BufferTable::release(std::uint32_t key) {
   do {
     if (key_in(seen) != key || key == 0 || (seen & kReleased) != 0) return false;
   } while (!slot->word.cas_acq_rel(seen, seen | kReleased));  // X2
-  if ((seen & kHolds) == 0) finish(*slot, index_in(key));
+  if ((seen & kHolds) == 0) (void)finish(*slot, index_in(key));
   return true;
 }
 
@@ -81,11 +81,12 @@ std::uint32_t BufferTable::holds(std::uint32_t key) const {
 }
 
 // By who released it when nobody held it, else by the last who did: exactly one.
-void BufferTable::finish(Slot& slot, std::uint32_t index) {
-  const std::shared_ptr<void> owner = std::move(slot.region.owner);  // dropped at the end, without the mutex
+std::shared_ptr<void> BufferTable::finish(Slot& slot, std::uint32_t index) {
+  std::shared_ptr<void> owner = std::move(slot.region.owner);  // ends with the caller, without the mutex
   const std::lock_guard lock(mutex_);
   slot.word.store_release(0);                                  // X2
   if (slot.generation < kGenerations) free_.push_back(index);  // else its numbers are used up
+  return owner;
 }
 
 ReferenceProblem BufferTable::hold(const BufferReference& reference, const ReferenceField& field, std::int32_t device) {
@@ -97,14 +98,15 @@ ReferenceProblem BufferTable::hold(const BufferReference& reference, const Refer
     if (key_in(seen) != reference.key || (seen & kReleased) != 0) return ReferenceProblem::kReleased;
   } while (!slot->word.cas_acq_rel(seen, seen + 1));  // X1
   const ReferenceProblem problem = check(slot->region, reference, field, device);
-  if (problem != ReferenceProblem::kNone) drop(reference.key);
+  if (problem != ReferenceProblem::kNone) (void)drop(reference.key);
   return problem;
 }
 
-void BufferTable::drop(std::uint32_t key) {
+std::shared_ptr<void> BufferTable::drop(std::uint32_t key) {
   Slot* slot = slot_of(key);
   const std::uint64_t before = slot->word.fetch_sub_acq_rel(1);  // X2
-  if ((before & (kReleased | kHolds)) == (kReleased | 1)) finish(*slot, index_in(key));
+  const bool last = (before & (kReleased | kHolds)) == (kReleased | 1);
+  return last ? finish(*slot, index_in(key)) : nullptr;
 }
 
 ReferenceProblem BufferTable::check(const BufferRegion& region, const BufferReference& reference,
@@ -160,7 +162,14 @@ bool BufferHolds::take(std::span<const ReferenceField> fields, const std::byte* 
 }
 
 void BufferHolds::drop() {
-  for (const Held& one : held()) BufferTable::of_process().drop(one.key);
+  for (const Held& one : held()) (void)BufferTable::of_process().drop(one.key);
+  count_ = 0;
+}
+
+void BufferHolds::drop_into(std::vector<std::shared_ptr<void>>& owners) {
+  for (const Held& one : held()) {
+    if (std::shared_ptr<void> owner = BufferTable::of_process().drop(one.key)) owners.push_back(std::move(owner));
+  }
   count_ = 0;
 }
 

@@ -80,8 +80,6 @@ def make_for_cuda(handler: CompiledHandler[Any, Any], device: CudaDevice) -> Eng
 
     program = handler.program
     try:
-        if "references" in program.features:  # nobody checks them there yet
-            raise UnsupportedOnTargetError(f"handler {program.name!r} cannot run on a GPU yet: it takes an rk.Ref")
         _check_fits(program, device)
         made = compile_device(program, device.compiler, device.core.compute_capability)
     except UnsupportedOnTargetError as error:

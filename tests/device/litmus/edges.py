@@ -42,6 +42,8 @@ EDGES = {
     "D2": "slots of the down ring are free again: router -> host",
     "U1": "a unit of the up ring: instance -> host",
     "U2": "slots of the up ring are free again: host -> router -> instance",
+    "D3": "memory that a message refers to: host -> router -> instance",
+    "U5": "memory that a message refers to: instance -> host",
     "U3": "tickets of the up ring: instances among themselves",
     "U4": "the last status of an instance, and that it has ended: instance -> host",
     "C1": "a command, and all that came before it: host -> router",
@@ -70,9 +72,11 @@ _TABLE = """
 D1 host_data   st    relaxed sys 64  host
 D1 host_tag    st    release sys 64  host
 D1 take        ld    relaxed sys 128
+D3 fence       fence acq_rel sys 0
 D2 free        st    release sys 64
 D2 host        ld    acquire sys 64  host
 U1 put         st    relaxed sys 128
+U4 fence       fence acq_rel sys 0
 U1 host_tag    ld    acquire sys 64  host
 U1 host_data   ld    relaxed sys 64  host
 U2 host        st    release sys 64  host
@@ -80,7 +84,7 @@ U2 renew       ld    acquire sys 64
 U2 pass        st    release gpu 64
 U2 look        ld    acquire gpu 64
 U3 ticket      add   relaxed gpu 64
-U4 fence       fence acq_rel sys 0
+U5 fence       fence acq_rel sys 0
 C1 host        st    release sys 64  host
 C1 read        ld    acquire sys 64
 C2 pass        st    release gpu 64

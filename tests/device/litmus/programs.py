@@ -100,6 +100,29 @@ def an_up_slot_is_read_before_it_is_overwritten(t: Text) -> Sequence[Thread]:
     )
 
 
+@litmus("D3", lambda v: v["router.u.tag"] == 1 and v["instance.turn"] == 1 and v["instance.buffer"] == 0, ("unit",))
+def a_handler_sees_what_its_message_refers_to(t: Text) -> Sequence[Thread]:
+    return (
+        thread("host", HOST, store("buffer", 1), host_unit(t, "u", 1)),
+        thread(
+            "router",
+            ROUTER,
+            t.op("D1.take", "u", into="u"),
+            t.op("D3.fence"),
+            t.op("I1.publish", "turn", 1),
+        ),
+        thread("instance", INSTANCE, t.op("I1.look", "turn", into="turn"), load("buffer", "buffer")),
+    )
+
+
+@litmus("U5", lambda v: v["host.tag"] == 1 and v["host.buffer"] == 0)
+def the_host_sees_what_a_handler_wrote_before_its_message(t: Text) -> Sequence[Thread]:
+    return (
+        thread("instance", INSTANCE, store("buffer", 1), t.op("U5.fence"), t.op("U1.put", "u", 1)),
+        thread("host", HOST, t.op("U1.host_tag", "u.tag", into="tag"), load("buffer", "buffer")),
+    )
+
+
 @litmus("U3", lambda v: v["instance.ticket"] == v["other.ticket"])
 def a_ticket_is_drawn_once(t: Text) -> Sequence[Thread]:
     return (

@@ -81,7 +81,8 @@ class BufferTable {
   // Whether the reference may be used on `device` (kHostMemory: by the CPU). kNone with a count that is not 0: the
   // memory stays until drop(reference.key). No lock is taken.
   ReferenceProblem hold(const BufferReference& reference, const ReferenceField& field, std::int32_t device);
-  void drop(std::uint32_t key);
+  // The owner, where this was the last who used memory that was released: it ends with what is returned.
+  std::shared_ptr<void> drop(std::uint32_t key);
 
   static std::string explain(ReferenceProblem problem, const ReferenceField& field, const BufferReference& found);
 
@@ -100,7 +101,7 @@ class BufferTable {
 
   Slot* slot_of(std::uint32_t key) const;
   Slot* unused(std::uint32_t* index);
-  void finish(Slot& slot, std::uint32_t index);
+  std::shared_ptr<void> finish(Slot& slot, std::uint32_t index);
   static ReferenceProblem check(const BufferRegion& region, const BufferReference& reference,
                                 const ReferenceField& field, std::int32_t device);
 
@@ -126,6 +127,7 @@ class BufferHolds {
   // All references of a payload, or none: then problem() says why. `fields`: at most kMostReferences.
   bool take(std::span<const ReferenceField> fields, const std::byte* payload, std::int32_t device = kHostMemory);
   void drop();
+  void drop_into(std::vector<std::shared_ptr<void>>& owners);  // where owners must not end at once
 
   std::span<const Held> held() const { return {held_, count_}; }  // those that are not empty
   ReferenceProblem problem() const { return problem_; }

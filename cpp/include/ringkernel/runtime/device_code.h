@@ -31,6 +31,13 @@ struct DeviceCode {
   std::vector<std::string> targets;  // the names that it sends to, by index; "host" is the host
   std::vector<std::string> topics;   // those that it publishes to, by index
 
+  bool accepts_references() const {
+    for (const Accepted& one : accepts) {
+      if (!one.references.empty()) return true;
+    }
+    return false;
+  }
+
   // For people: where the Python function is, and what its assertions say, by line.
   std::string file;
   std::unordered_map<std::uint32_t, std::string> assertions;

@@ -15,6 +15,7 @@
 
 namespace rk {
 
+class BufferHolds;
 struct DeviceCode;
 
 // A message to be sent, but for what the sender fills in.
@@ -116,6 +117,9 @@ class Handler {
   // error_text() is asked next.
   virtual void failed_on_device(std::uint32_t /*instance*/, const MessageHeader& /*header*/, Outcome /*outcome*/,
                                 std::uint32_t /*code*/, std::uint32_t /*line*/) {}
+  // The same for one that did not get there, because of what it refers to.
+  virtual void refused_for_device(std::uint32_t /*instance*/, const MessageHeader& /*header*/,
+                                  const BufferHolds& /*refused*/) {}
 };
 
 }  // namespace rk

@@ -384,6 +384,18 @@ void Bridge::give_up(const std::string& why) {
   conclude();
 }
 
+void Bridge::drop_holds() {
+  exclusively([this] {
+    for (Peer& peer : peers_) peer.drop_holds();
+  });
+}
+
+void Bridge::abandon_holds() {
+  exclusively([this] {
+    for (Peer& peer : peers_) peer.abandon_holds();
+  });
+}
+
 // Whoever joined may end the process: nothing of the kernel is touched afterwards.
 void Bridge::conclude() {
   load_latencies(true);

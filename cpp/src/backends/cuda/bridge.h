@@ -79,6 +79,10 @@ class Bridge final : public PortHelper {
   // -- for who keeps the grid
   // Nothing is under way between host and device. A hint; within `exclusively` it is exact.
   bool quiet() const { return quiet_.load_relaxed() != 0; }  // S
+  // When it is over, and nothing of it runs on the device: the buffers that its messages refer to are not used any
+  // more.
+  void drop_holds();
+  void abandon_holds();  // a handler may run on for ever
   // As a turn of its own. Waits for one that is under way.
   template <class Work>
   void exclusively(Work&& work) {
@@ -90,6 +94,7 @@ class Bridge final : public PortHelper {
   const DeviceCode& code() const { return code_; }
   const GridShape& shape() const { return lines_.shape; }
   const InstanceStatus& status(std::uint32_t instance) const { return lines_.status[instance]; }
+  std::int32_t device_index() const { return lines_.device_index; }
   const std::shared_ptr<void>& kept() const { return keep_alive_; }
   WaitGraph& graph() { return graph_; }
   GridKeeper& keeper() { return keeper_; }

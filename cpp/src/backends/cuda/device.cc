@@ -149,6 +149,31 @@ bool Device::reaches(const Device& other) const {
   return api().device_can_access_peer(&can, handle_, other.handle_) == kSuccess && can != 0;
 }
 
+// Unknown to the driver is ordinary memory of the host: "invalid value", which is no error here.
+MemoryPlace Device::place_of(DeviceAddress address) {
+  const std::string doing = "asking whose memory is at an address";
+  const auto& entry = api().pointer_get_attribute;
+  const auto ask = [&](PointerAttribute what, void* out) {
+    const Result result = try_call(entry, out, what, address);
+    if (result == kInvalidValue) return false;
+    check(result, entry.name, doing);
+    return true;
+  };
+  constexpr unsigned kOfHost = 1;
+  unsigned type = 0, managed = 0;
+  DeviceAddress there = 0;
+  MemoryPlace place;
+  if (!ask(PointerAttribute::kMemoryType, &type)) return place;
+  place.known = true;
+  ask(PointerAttribute::kIsManaged, &managed);
+  if (type == kOfHost || managed != 0) {
+    const bool concurrent = managed == 0 || this->ask(Attribute::kConcurrentManagedAccess) != 0;
+    place.everywhere = concurrent && ask(PointerAttribute::kDevicePointer, &there) && there == address;
+  }
+  if (type != kOfHost && !ask(PointerAttribute::kDeviceOrdinal, &place.device)) place.known = false;
+  return place;
+}
+
 void Device::check(Result result, const char* entry, const std::string& doing) {
   if (result == kSuccess) return;
   try {

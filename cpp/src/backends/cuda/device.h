@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "driver.h"
+#include "ringkernel/runtime/buffer_table.h"
 #include "ringkernel/runtime/host_atomics.h"
 #include "sm_budget.h"
 
@@ -36,6 +37,13 @@ struct DeviceTraits {
   bool cooperative_launch = false, cluster_launch = false, unified_addressing = false, maps_host_memory = false;
   bool integrated = false;
   bool kernel_timeout = false;  // a watchdog ends kernels after seconds: leases must be short
+};
+
+// Where an address leads. `everywhere`: kernels of this device and the host have the memory there.
+struct MemoryPlace {
+  bool known = false;  // it is memory of CUDA
+  int device = kHostMemory;
+  bool everywhere = false;
 };
 
 // A grid that can leave the device for a while.
@@ -104,6 +112,9 @@ class Device : public std::enable_shared_from_this<Device> {
     return here.result() != kSuccess ? here.result() : entry(static_cast<P>(values)...);
   }
   void check(Result result, const char* entry, const std::string& doing);
+
+  // Whose memory it is, as the driver knows it. Throws DeviceLostError, DeviceError.
+  MemoryPlace place_of(DeviceAddress address);
 
   // A sticky error was seen: the context is of no use any more.
   bool lost() const { return lost_.load_acquire() != 0; }  // V1

@@ -13,6 +13,7 @@ using ContextHandle = struct ContextTag*;
 using ModuleHandle = struct ModuleTag*;
 using FunctionHandle = struct FunctionTag*;
 using StreamHandle = struct StreamTag*;
+using EventHandle = struct EventTag*;
 
 // What every call returns: a CUresult.
 using Result = int;
@@ -80,14 +81,24 @@ enum class Attribute : int {
   kPciDomain = 50,
   kComputeMajor = 75,
   kComputeMinor = 76,
+  kConcurrentManagedAccess = 89,
   kCooperativeLaunch = 95,
   kMaxSharedPerBlock = 97,
   kClusterLaunch = 120,
 };
 
+// What can be asked of an address: CUpointer_attribute.
+enum class PointerAttribute : int {
+  kMemoryType = 2,  // unsigned: 1 of the host, 2 of a device
+  kDevicePointer = 3,
+  kIsManaged = 8,
+  kDeviceOrdinal = 9,
+};
+
 enum class FunctionAttribute : int { kMaxDynamicShared = 8 };
 
 constexpr unsigned kHostMemoryPortable = 1, kHostMemoryMapped = 2;  // of mem_host_alloc
+constexpr unsigned kEventNoTiming = 2;                              // of event_create
 constexpr unsigned kStreamNonBlocking = 1;                          // does not wait for the legacy default stream
 
 // One function of the driver. `present` is false for an optional one that this driver has not.
@@ -129,9 +140,14 @@ struct Entry {
   F(mem_free, "cuMemFree_v2", DeviceAddress)                                                                           \
   F(memcpy_htod_async, "cuMemcpyHtoDAsync_v2", DeviceAddress, const void*, std::size_t, StreamHandle)                  \
   F(memcpy_dtoh_async, "cuMemcpyDtoHAsync_v2", void*, DeviceAddress, std::size_t, StreamHandle)                        \
+  F(pointer_get_attribute, "cuPointerGetAttribute", void*, PointerAttribute, DeviceAddress)                            \
   F(stream_create_with_priority, "cuStreamCreateWithPriority", StreamHandle*, unsigned, int)                           \
   F(stream_destroy, "cuStreamDestroy_v2", StreamHandle)                                                                \
   F(stream_query, "cuStreamQuery", StreamHandle)                                                                       \
+  F(event_create, "cuEventCreate", EventHandle*, unsigned)                                                             \
+  F(event_record, "cuEventRecord", EventHandle, StreamHandle)                                                          \
+  F(event_query, "cuEventQuery", EventHandle)                                                                          \
+  F(event_destroy, "cuEventDestroy_v2", EventHandle)                                                                   \
   F(launch_kernel, "cuLaunchKernel", FunctionHandle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,       \
     unsigned, StreamHandle, void**, void**)                                                                            \
   F(launch_cooperative, "cuLaunchCooperativeKernel", FunctionHandle, unsigned, unsigned, unsigned, unsigned, unsigned, \

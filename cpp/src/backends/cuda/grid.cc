@@ -45,6 +45,7 @@ Grid::~Grid() {
 void Grid::abandon() {
   memory_.abandon();
   bridge_.abandon_links();
+  bridge_.abandon_holds();
   [[maybe_unused]] const auto* kept = new std::shared_ptr<Module>(parts_.module);
 }
 
@@ -113,6 +114,7 @@ Pumped::Need Grid::look() {
   const bool starting = look_after_lease();
   park_when_quiet(any);
   if (bridge_.over() && lease_->idle()) {
+    bridge_.drop_holds();
     const std::lock_guard lock(lease_mutex_);
     last_counts_ = lease_->counts();
     lease_.reset();

@@ -63,6 +63,7 @@ GridShape GridShape::of(const ResidentSpec& spec, const DeviceCode& code) {
 GridMemory::GridMemory(std::shared_ptr<Heap> heap, const ResidentSpec& spec, const DeviceCode& code)
     : heap_(std::move(heap)), target_count_(static_cast<std::uint32_t>(code.targets.size())) {
   lines_.shape = GridShape::of(spec, code);
+  lines_.device_index = heap_->device().index();
   lay_out();
   device_ = heap_->device_memory(device_bytes_);
   pinned_ = heap_->pinned_memory(pinned_bytes_);

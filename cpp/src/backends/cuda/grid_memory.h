@@ -38,6 +38,7 @@ struct GridLines {
   u64* links = nullptr;                    // kMaxIncoming * kLinkWords for each instance; nullptr: there are no links
   Unit* down = nullptr;
   const Unit* up = nullptr;
+  std::int32_t device_index = 0;  // whose memory the handlers reach
   DeviceAddress works = 0;  // InstanceWork of each instance, on the device
 
   DeviceAddress doorbell(std::uint32_t instance) const { return works + std::size_t{instance} * sizeof(InstanceWork); }

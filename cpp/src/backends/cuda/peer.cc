@@ -56,6 +56,18 @@ void AboardRing::for_each(const MessageUse& use) const {
   }
 }
 
+void AboardRing::drop_holds(std::vector<std::shared_ptr<void>>& owners) {
+  while (!held_.empty() && sent_ - held_.front().number > count()) {
+    held_.front().holds.drop_into(owners);
+    held_.pop_front();
+  }
+}
+
+void AboardRing::abandon_holds() {
+  [[maybe_unused]] const auto* kept = new std::deque<Held>(std::move(held_));
+  held_.clear();
+}
+
 Peer::Peer(Bridge& bridge, InstanceRecord& record, Address self)
     : bridge_(bridge),
       record_(record),
@@ -127,6 +139,47 @@ bool Peer::refuse_early(const MessageHeader& header, const std::byte* payload) {
   return true;
 }
 
+// Looks at the message, and keeps the memory that it refers to until the instance is done with it. Of classes that the
+// kernel does not take the device says so.
+Peer::Held Peer::hold(const MessageHeader& header, const std::byte* payload, bool may_refuse) {
+  if (refuse_early(header, payload)) return Held::kRefused;
+  const auto& accepts = bridge_.code().accepts;
+  const auto found = std::find_if(accepts.begin(), accepts.end(), [&header](const DeviceCode::Accepted& one) {
+    return one.type_id == header.type_id && one.size == header.payload_size;
+  });
+  if (found == accepts.end() || found->references.empty()) return Held::kYes;
+  AboardRing& ring = rings_[header.priority];
+  BufferHolds& holds = ring.hold_next();
+  if (holds.take(found->references, payload, bridge_.device_index())) {
+    refers_ = true;
+    return Held::kYes;
+  }
+  const std::string why = BufferTable::explain(holds.problem(), *holds.field(), holds.culprit());
+  if (may_refuse) bridge_.spec().handler->refused_for_device(self_.instance(), header, holds);
+  ring.unhold_next();
+  if (!may_refuse) return Held::kLater;
+  InstanceRecord::add(record_.refused);
+  bury(DeadLetterReason::kWrongType, header, payload, why);
+  answer_error(header, static_cast<std::uint32_t>(DeadLetterReason::kWrongType));
+  return Held::kRefused;
+}
+
+// The owners end elsewhere: theirs may be the lock of an interpreter.
+void Peer::drop_holds() {
+  if (!refers_) return;
+  refers_ = false;
+  auto owners = std::make_shared<std::vector<std::shared_ptr<void>>>();
+  for (AboardRing& ring : rings_) {
+    ring.drop_holds(*owners);
+    refers_ |= ring.holds();
+  }
+  if (!owners->empty()) bridge_.keeper().let_go(std::move(owners));
+}
+
+void Peer::abandon_holds() {
+  for (AboardRing& ring : rings_) ring.abandon_holds();
+}
+
 // A lane that is let go of wakes us with its next message; one that is not may keep a more urgent one waiting.
 bool Peer::send_down(bool may_refuse) {
   if (over_ || waits_) return false;
@@ -143,7 +196,13 @@ bool Peer::send_down(bool may_refuse) {
         record_.inbox.let_go();
         return any;
       }
-      if (!refuse_early(header, payload)) {
+      const Held held = hold(header, payload, may_refuse);
+      if (held == Held::kLater) {
+        backlog_ = true;
+        record_.inbox.let_go();
+        return any;
+      }
+      if (held == Held::kYes) {
         bridge_.put_message(self_.instance(), header, payload);
         const GridShape& shape = bridge_.shape();
         rings_[header.priority].push(shape.window, shape.inbox_stride, header, payload);
@@ -255,6 +314,7 @@ void Peer::tell_hold(bool on) {
 
 bool Peer::serve() {
   if (over_) return false;
+  drop_holds();
   bool any = false;
   if (taken(restart_)) {
     const RestartBody body{record_.generation.load_relaxed(), 0};  // S
@@ -361,6 +421,7 @@ void Peer::end() {
   }
   end_links();
   for (AboardRing& ring : rings_) ring.clear();
+  if (lost_.empty()) drop_holds();  // else a handler may still run; the grid drops them when none does
   aboard_ = 0;
   record_.aboard.store_relaxed(0);      // S
   record_.busy_since.store_relaxed(0);  // S

@@ -29,6 +29,7 @@
 #include "link.h"
 #include "ringkernel/core/dedup_window.h"
 #include "ringkernel/runtime/backend.h"
+#include "ringkernel/runtime/buffer_table.h"
 #include "wire.h"
 
 namespace rk::cuda {
@@ -47,11 +48,26 @@ class AboardRing {
     return taken - std::exchange(first_, taken);
   }
   void clear() { first_ = sent_; }
+
+  // What the next one that is pushed refers to; it stays until that one is over.
+  BufferHolds& hold_next() { return held_.emplace_back(sent_).holds; }
+  void unhold_next() { held_.pop_back(); }
+  // What those that are over referred to is not used any more.
+  void drop_holds(std::vector<std::shared_ptr<void>>& owners);
+  bool holds() const { return !held_.empty(); }
+  void abandon_holds();
   std::uint32_t sent() const { return sent_; }
   std::uint32_t count() const { return sent_ - first_; }
   void for_each(const MessageUse& use) const;
 
  private:
+  struct Held {
+    explicit Held(std::uint32_t n) : number(n) {}
+    std::uint32_t number;
+    BufferHolds holds;
+  };
+
+  std::deque<Held> held_;
   std::vector<std::byte> bytes_;  // made with the first message
   std::uint32_t window_ = 0, stride_ = 0, first_ = 0, sent_ = 0;
 };
@@ -93,9 +109,11 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   void end();
   void give_up(const std::string& why);  // what it has on the device is lost
   bool over() const { return over_; }
+  void drop_holds();     // of messages that are over
+  void abandon_holds();  // the device may use them for ever
   // There may be news of it: its status has to be looked at.
   bool busy() const {
-    return aboard_ != 0 || !ways_in_.empty() || backlog_ || waits_ || sender_.waiting() || held_ ||
+    return aboard_ != 0 || !ways_in_.empty() || refers_ || backlog_ || waits_ || sender_.waiting() || held_ ||
            record_.busy_since.load_relaxed() != 0;  // S
   }
   std::uint64_t answered_epoch() const;
@@ -155,6 +173,8 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   void end_links();
   void forget(std::shared_ptr<Link> link);
   bool refuse_early(const MessageHeader& header, const std::byte* payload);
+  enum class Held : std::uint8_t { kYes, kRefused, kLater };
+  Held hold(const MessageHeader& header, const std::byte* payload, bool may_refuse);
   bool has_room(std::uint32_t priority);
   void note_failed(std::uint64_t message_id);
   void bury_aboard();
@@ -187,6 +207,7 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   HostAtomics::Atomic<std::uint32_t> restart_{0};  // P1
   HostAtomics::Atomic<std::uint32_t> cancel_{0};   // P1 task; 0: none
 
+  bool refers_ = false;   // buffers are held for messages
   std::unordered_map<std::uint64_t, WayOut> ways_out_;       // by target << 32 | instance of it
   std::unordered_map<std::uint64_t, std::uint64_t> no_way_;  // address of whom none leads to: when to try again
   std::vector<WayIn> ways_in_;

@@ -29,6 +29,7 @@ MOST_SHARED = 47 * 1024
 _WHERE = """#define RK_BLOCK_DIM {0}u
 #define RK_BLOCK_ID(call) (call)->instance_id
 #define RK_GRID_DIM(call) (gridDim.x - 1u)
+#define RK_REFERENCES {1}
 """
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
@@ -37,7 +38,7 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
 def device_text(program: Program, *, lines: bool = True) -> str:
     """The prelude, the handlers and the resident kernel. Raises UnsupportedOnTargetError."""
     text = emit(program, "cuda", lines=lines)
-    return f'{_WHERE.format(program.block_size)}{text}\n#line 1 "resident"\n#include "{RESIDENT}"\n'
+    return f'{_WHERE.format(program.block_size, int("references" in program.features))}{text}\n#line 1 "resident"\n#include "{RESIDENT}"\n'
 
 
 # How the two halves call each other when they are compiled apart. The handler's half works on a copy of the call, so that
