@@ -262,7 +262,7 @@ def test_a_handler_keeps_what_is_released_meanwhile(host: rk.Runtime, fast: Any,
     gone: Any = weakref.ref(cells)
     cells[2] = 42
     buffer = host.register(cells)
-    kernel = host.launch(wait_for_it, **fast)
+    kernel, other = host.launch(wait_for_it, **fast), host.launch(count, **fast)
     asked = kernel.ask(Cells(buffer))
     until(lambda: gone()[1] == 1)
     assert buffer.in_use
@@ -271,7 +271,7 @@ def test_a_handler_keeps_what_is_released_meanwhile(host: rk.Runtime, fast: Any,
     del cells
     gc.collect()
     assert gone() is not None
-    assert "stale" in why(host.launch(count, **fast), Cells(rk.BufferRef(buffer.address, 1, buffer.key, "u64")))
+    assert "stale" in why(other, Cells(rk.BufferRef(buffer.address, 1, buffer.key, "u64")))
     gone()[0] = 1
     assert asked.result(timeout=W).n == 42
     until(lambda: not buffer.in_use)
