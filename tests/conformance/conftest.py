@@ -57,12 +57,11 @@ CUDA_GAPS = (
     ("test_many_instances", "test_twenty_thousand_idle_instances_come_and_go", "a GPU has a block for each instance"),
     ("test_scheduler", "test_a_hundred_thousand_idle_instances", "a GPU has a block for each instance"),
     ("test_compiled_context", "test_higher_priorities_overtake", "a window of messages is aboard, and order is within"),
-    ("test_references", "", "buffers are not checked on the device yet, so such handlers are refused"),
 )
 # What only its double does not: its blocks are threads of this process.
 DOUBLE_GAPS = (
     (
-        "test_instances",
+        "test_many_instances",
         "test_many_kernels_of_one_instance_come_and_go",
         "slow: a grid, so two threads, for each kernel",
     ),
