@@ -47,11 +47,11 @@ TESTS = [
     Test("pieces of a long record", BLOCK, "pieces", "fresh", 1, ("R4",), LATE, threads=64),
     Test("a barrier of the block", BLOCK, "barrier", "fresh", 1, ("I1", "L2"), BOTH),
     Test("release to the host", HOST, "to_host", "checked_by_host", 1, ("D2", "C3", "I3", "F1", "G5"), LATE),
-    Test("the last status, and that there is no more", HOST, "ended", "told_by_unit", 1, ("U4",), LATE),
+    Test("the last status, and that there is no more", HOST, "ended", "told_by_unit", 1, ("U4", "U5"), LATE),
     Test("acquire from the host", HOST, "from_host", "filled_by_host", 1, ("C1", "U2"), EARLY),
     Test("tagged units to the host", HOST, "units_to_host", "checked_by_host", 1, ("U1",), LATE),
     Test("tagged units from the host", HOST, "units_from_host", "filled_by_host", 1, ("D1",), EARLY),
     Test("blocks leave, and the host is told", HOST, "left_to_host", "checked_by_host", 4, ("G3", "G5"), BOTH),
-    Test("a way to what the host has written", HOST, "way", "both", 2, ("E1",), EARLY),
+    Test("a way to what the host has written", HOST, "way", "both", 2, ("E1", "D3"), EARLY),
     Test("a slot comes back through the host", HOST, "circle", "both", 2, ("I3", "D1"), BOTH),
 ]

@@ -455,7 +455,7 @@ def compiler_cases(every: bool) -> list[Case]:
         for result in RESULTS_OF_NVRTC if every else RESULTS_OF_NVRTC[:2]:
             planted = {"RK_DOUBLE_NVRTC_FAIL": f"{entry}={result}"}
             found.append(Case(f"{entry}: {result}", planted, must_fail=not quiet, compiles=True))
-    versions = {"11.8": ("too old", "12.0"), "99.0": ("newer than the driver",)}
+    versions = {"11.8": ("too old", "12.4"), "99.0": ("newer than the driver",)}
     for version, words in versions.items():
         one = {"RK_DOUBLE_NVRTC_VERSION": version}
         found.append(Case(f"NVRTC {version}", one, words, must_fail=True, keeps=True, compiles=True))

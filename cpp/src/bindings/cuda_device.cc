@@ -50,57 +50,11 @@ std::shared_ptr<cuda::Device> open_device(int index) {
   return cuda::Device::open(index);
 }
 
-// A point in the work of a stream that others put there; or an event of theirs, which they keep until it has passed.
-//
-// Protection: device_, own_: constant after init. event_: the GIL.
-class Mark {
- public:
-  Mark(std::shared_ptr<cuda::Device> device, std::uintptr_t stream) : device_(std::move(device)), own_(true) {
-    const py::gil_scoped_release release;
-    device_->call("making an event", device_->api().event_create, &event_, cuda::kEventNoTiming);
-    try {
-      device_->call("recording an event in the stream", device_->api().event_record, event_,
-                    reinterpret_cast<cuda::StreamHandle>(stream));
-    } catch (const Error&) {
-      end();
-      throw;
-    }
-  }
-  Mark(std::shared_ptr<cuda::Device> device, cuda::EventHandle event)
-      : device_(std::move(device)), event_(event), own_(false) {}
-  Mark(const Mark&) = delete;
-  Mark& operator=(const Mark&) = delete;
-  ~Mark() { end(); }
-
-  // Throws DeviceLostError, DeviceError: what the work before it ended by.
-  bool passed() {
-    const py::gil_scoped_release release;
-    const auto& entry = device_->api().event_query;
-    const Result result = device_->try_call(entry, event_);
-    if (result == cuda::kNotReady) return false;
-    device_->check(result, entry.name, "waiting for the work of a stream");
-    return true;
-  }
-
- private:
-  using Result = cuda::Result;
-
-  void end() {
-    if (own_ && event_ != nullptr) device_->try_call(device_->api().event_destroy, event_);
-    event_ = nullptr;
-  }
-
-  const std::shared_ptr<cuda::Device> device_;
-  cuda::EventHandle event_ = nullptr;
-  const bool own_;
-};
-
 }  // namespace
 
 void bind_cuda(py::module_& module) {
   using cuda::Device;
   module.def("cuda_driver", &driver_facts);
-  py::class_<Mark>(module, "CudaMark").def("passed", &Mark::passed);
   py::class_<Device, std::shared_ptr<Device>>(module, "CudaDevice")
       .def(py::init(&open_device), py::arg("index"))
       .def_property_readonly("index", &Device::index)
@@ -115,15 +69,6 @@ void bind_cuda(py::module_& module) {
       .def_property_readonly("kernel_timeout", [](const Device& d) { return d.traits().kernel_timeout; })
       .def_property_readonly("driver_version", [](const Device& d) { return d.driver().version(); })
       .def_property_readonly("pci_address", &Device::pci_address)
-      .def(
-          "mark", [](std::shared_ptr<Device> d, std::uintptr_t stream) { return std::make_unique<Mark>(d, stream); },
-          py::arg("stream"), "A mark behind the work that is in the stream now.")
-      .def(
-          "mark_of",
-          [](std::shared_ptr<Device> d, std::uintptr_t event) {
-            return std::make_unique<Mark>(d, reinterpret_cast<cuda::EventHandle>(event));
-          },
-          py::arg("event"), "An event that somebody has recorded, as a mark.")
       .def(
           "place_of",
           [](Device& d, std::uint64_t address) {

@@ -12,6 +12,7 @@ namespace rk::cuda {
 namespace {
 
 constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
+constexpr std::uint64_t kTellTimeNs = 50'000;
 constexpr int kMostRecords = 256;  // of one turn; then it is the messages' turn again
 
 }  // namespace
@@ -251,7 +252,11 @@ bool Bridge::turn() {
 // The status is looked at before the records that came before it are acted upon, so that what they cause is there when
 // somebody concludes from the status that nothing is left.
 bool Bridge::work() {
-  store_relaxed(lines_.host->host_time, u64{spec_.clock->clock().now()});  // C4
+  const std::uint64_t now = HostAtomics::monotonic_ns();
+  if (now - time_told_ >= kTellTimeNs) {  // the device polls that line: it is written no more often than is of use
+    time_told_ = now;
+    store_relaxed(lines_.host->host_time, u64{spec_.clock->clock().now()});  // C4
+  }
   bool any = false;
   bool linked = false;
   for (Peer& peer : peers_) {

@@ -174,7 +174,7 @@ class Bridge final : public PortHelper {
   HostAtomics::Atomic<std::uint32_t> quiet_{0};          // S
 
   u32 flags_ = 0;  // of the newest command
-  std::uint64_t epoch_ = 0, seen_asked_ = 0, seen_refresh_ = 0;
+  std::uint64_t time_told_ = 0, epoch_ = 0, seen_asked_ = 0, seen_refresh_ = 0;
   bool answered_ = true, up_empty_ = true, own_stop_ = false, failed_ = false;
   std::uint32_t living_ = 0;
 

@@ -27,6 +27,14 @@ void prepare_environment() {
   setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", kKeep);
 }
 
+// A debugging aid: each launch waits until its kernel ends, and resident ones do not.
+void refuse_blocking_launches() {
+  const char* given = std::getenv("CUDA_LAUNCH_BLOCKING");
+  if (given == nullptr || *given == '\0' || std::string_view(given) == "0") return;
+  unavailable(std::string("CUDA_LAUNCH_BLOCKING=") + given +
+              " makes every launch wait until its kernel ends, and resident kernels stay: start without it");
+}
+
 template <class... P>
 bool find(void* library, const char* symbol, Entry<P...>& entry) {
   entry.name = symbol;
@@ -37,6 +45,7 @@ bool find(void* library, const char* symbol, Entry<P...>& entry) {
 }  // namespace
 
 const Driver& Driver::get() {
+  refuse_blocking_launches();
   static std::mutex mutex;
   static const Driver* opened = nullptr;  // never closed: threads of the driver may outlive static objects
   const std::lock_guard lock(mutex);

@@ -13,7 +13,6 @@ using ContextHandle = struct ContextTag*;
 using ModuleHandle = struct ModuleTag*;
 using FunctionHandle = struct FunctionTag*;
 using StreamHandle = struct StreamTag*;
-using EventHandle = struct EventTag*;
 
 // What every call returns: a CUresult.
 using Result = int;
@@ -95,10 +94,9 @@ enum class PointerAttribute : int {
   kDeviceOrdinal = 9,
 };
 
-enum class FunctionAttribute : int { kMaxDynamicShared = 8 };
+enum class FunctionAttribute : int { kMaxDynamicShared = 8, kSharedCarveout = 9 };
 
 constexpr unsigned kHostMemoryPortable = 1, kHostMemoryMapped = 2;  // of mem_host_alloc
-constexpr unsigned kEventNoTiming = 2;                              // of event_create
 constexpr unsigned kStreamNonBlocking = 1;                          // does not wait for the legacy default stream
 
 // One function of the driver. `present` is false for an optional one that this driver has not.
@@ -144,10 +142,6 @@ struct Entry {
   F(stream_create_with_priority, "cuStreamCreateWithPriority", StreamHandle*, unsigned, int)                           \
   F(stream_destroy, "cuStreamDestroy_v2", StreamHandle)                                                                \
   F(stream_query, "cuStreamQuery", StreamHandle)                                                                       \
-  F(event_create, "cuEventCreate", EventHandle*, unsigned)                                                             \
-  F(event_record, "cuEventRecord", EventHandle, StreamHandle)                                                          \
-  F(event_query, "cuEventQuery", EventHandle)                                                                          \
-  F(event_destroy, "cuEventDestroy_v2", EventHandle)                                                                   \
   F(launch_kernel, "cuLaunchKernel", FunctionHandle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,       \
     unsigned, StreamHandle, void**, void**)                                                                            \
   F(launch_cooperative, "cuLaunchCooperativeKernel", FunctionHandle, unsigned, unsigned, unsigned, unsigned, unsigned, \

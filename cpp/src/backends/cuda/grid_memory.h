@@ -39,7 +39,7 @@ struct GridLines {
   Unit* down = nullptr;
   const Unit* up = nullptr;
   std::int32_t device_index = 0;  // whose memory the handlers reach
-  DeviceAddress works = 0;  // InstanceWork of each instance, on the device
+  DeviceAddress works = 0;        // InstanceWork of each instance, on the device
 
   DeviceAddress doorbell(std::uint32_t instance) const { return works + std::size_t{instance} * sizeof(InstanceWork); }
   u64* link(std::uint32_t instance, std::uint32_t place) const {

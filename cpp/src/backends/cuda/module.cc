@@ -82,6 +82,22 @@ void Module::load_now(std::span<const std::byte> image) {
   device().call("loading the device code of " + label_, device().api().module_load_data, &handle_, image.data());
   resident_.push_back(find(kResidentName));
   compare_layout();
+  // An SM's split into cache and shared memory cannot change under a resident block: the larger share fits everybody.
+  // A hint: without it the driver chooses.
+  constexpr int kPercent = 100;
+  device().try_call(device().api().func_set_attribute, resident().handle(), FunctionAttribute::kSharedCarveout,
+                    kPercent);
+  run_once();
+}
+
+// The first launch of a kernel whose threads need more local memory than any before makes the driver wait for the whole
+// device. A grid without a magic number ends at once.
+void Module::run_once() {
+  const DeviceMemory nothing = heap_->device_memory(sizeof(GridBlock));
+  DeviceAddress grid = nothing.address();
+  std::uint64_t lease = 0, lease_ns = 0;
+  void* arguments[] = {&grid, &lease, &lease_ns};
+  heap_->run(resident().handle(), arguments, "starting " + label_ + " for the first time");
 }
 
 Function Module::find(const std::string& name) {

@@ -64,6 +64,7 @@ class Module {
   void load_now(std::span<const std::byte> image);
   Function find(const std::string& name);
   void compare_layout();
+  void run_once();
 
   const std::shared_ptr<Heap> heap_;
   const std::string label_;

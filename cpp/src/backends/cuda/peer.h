@@ -207,7 +207,7 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   HostAtomics::Atomic<std::uint32_t> restart_{0};  // P1
   HostAtomics::Atomic<std::uint32_t> cancel_{0};   // P1 task; 0: none
 
-  bool refers_ = false;   // buffers are held for messages
+  bool refers_ = false;                                      // buffers are held for messages
   std::unordered_map<std::uint64_t, WayOut> ways_out_;       // by target << 32 | instance of it
   std::unordered_map<std::uint64_t, std::uint64_t> no_way_;  // address of whom none leads to: when to try again
   std::vector<WayIn> ways_in_;

@@ -74,3 +74,7 @@ def _of_system() -> Iterator[Candidate]:
             yield Candidate(path, f"${variable}")
     for name in _SYSTEM_NAMES:
         yield Candidate(name, "the system")
+    for folder in (os.path.join(os.environ.get("CONDA_PREFIX", "/"), "lib"), "/usr/local/cuda/lib64"):
+        path = os.path.join(folder, "libnvrtc.so")
+        if os.path.exists(path):
+            yield Candidate(path, folder)

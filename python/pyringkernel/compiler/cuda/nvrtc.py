@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pyringkernel")
 
-OLDEST = (12, 0)  # as the driver: what resident kernels were written for
+OLDEST = (12, 4)  # PTX ISA 8.4: accesses of 16 bytes of scope sys
 _SUCCESS, _COMPILATION_FAILED = 0, 6
 FUNCTIONS = (  # all that are called: a library without one of them is refused
     "nvrtcVersion",

@@ -35,10 +35,14 @@ _WHERE = """#define RK_BLOCK_DIM {0}u
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
 
 
+def _where(program: Program) -> str:
+    return _WHERE.format(program.block_size, int("references" in program.features))
+
+
 def device_text(program: Program, *, lines: bool = True) -> str:
     """The prelude, the handlers and the resident kernel. Raises UnsupportedOnTargetError."""
     text = emit(program, "cuda", lines=lines)
-    return f'{_WHERE.format(program.block_size, int("references" in program.features))}{text}\n#line 1 "resident"\n#include "{RESIDENT}"\n'
+    return f'{_where(program)}{text}\n#line 1 "resident"\n#include "{RESIDENT}"\n'
 
 
 # How the two halves call each other when they are compiled apart. The handler's half works on a copy of the call, so that
@@ -68,13 +72,13 @@ _OF_RUNTIME = 96  # registers: five blocks of the router's size on a multiproces
 def handler_text(program: Program, *, lines: bool = True) -> str:
     """The prelude and the handlers, to be linked with runtime_text(). Raises UnsupportedOnTargetError."""
     text = _ALONE.sub(r"static \1", emit(program, "cuda", lines=lines))  # nobody else calls these
-    return f'{_WHERE.format(program.block_size)}{text}\n#line 1 "rk_dispatch_linked"{_HANDLERS_CALL}'
+    return f'{_where(program)}{text}\n#line 1 "rk_dispatch_linked"{_HANDLERS_CALL}'
 
 
 def runtime_text(program: Program) -> str:
     """The resident kernel for handlers with blocks and shared memory of these sizes."""
     calls = _RUNTIME_CALLS.format(program.shared_size, program.block_size, RESIDENT)
-    return f"{_WHERE.format(program.block_size)}{CUDA.prelude()}{calls}"
+    return f"{_where(program)}{CUDA.prelude()}{calls}"
 
 
 def options_apart(program: Program, *, runtime: bool) -> tuple[str, str]:
