@@ -188,7 +188,7 @@ class Runtime:
         """
         if self.closed:
             raise RuntimeClosedError("register: this runtime was closed")
-        made = register(array, writable=writable, cuda=None if self._cuda is None else self._cuda.core)
+        made = register(array, writable=writable, cuda=self._cuda[0].core if self._cuda else None)
         self._buffers.add(made.key)
         return made
 

@@ -57,7 +57,7 @@ TEST_F(CudaModule, IsLoadedWithItsKernels) {
   const auto heap = make_heap();
   {
     const auto module = make_module(heap);
-    EXPECT_EQ(script.calls["cuLaunchKernel"], 1);
+    EXPECT_EQ(script.calls["cuLaunchKernel"], 2);  // the layout, and the resident kernel without a grid
     EXPECT_EQ(script.calls["cuFuncLoad"], 2);
     EXPECT_EQ(module->resident().name(), "rk_resident");
     EXPECT_EQ(module->resident().blocks_per_sm(128), 2u);

@@ -57,8 +57,8 @@ std::vector<int> archs() {
 
 // 0, or what RK_DOUBLE_NVRTC_FAIL says of an entry point; looked at each time, so that tests can change it.
 int planted(const char* entry) {
-  const std::string list = "," + setting("RK_DOUBLE_NVRTC_FAIL", "");
-  const std::size_t at = list.find("," + std::string(entry) + "=");
+  const std::string list = std::string(",").append(setting("RK_DOUBLE_NVRTC_FAIL", ""));
+  const std::size_t at = list.find(std::string(",").append(entry).append("="));
   return at == std::string::npos ? kOk : std::atoi(list.c_str() + list.find('=', at) + 1);
 }
 #define RK_ENTER()                                                          \
@@ -98,11 +98,11 @@ bool translate(const std::string& option, std::vector<std::string>& out, bool& r
                                       "-minimal"};
   std::string value;
   if (value_of(option, {"--std=", "-std="}, value)) {
-    out.push_back("-std=" + value);
+    out.push_back(std::string("-std=").append(value));
   } else if (value_of(option, {"--define-macro=", "-D"}, value)) {
-    out.push_back("-D" + value);
+    out.push_back(std::string("-D").append(value));
   } else if (value_of(option, {"--include-path=", "-I"}, value)) {
-    out.push_back("-I" + value);
+    out.push_back(std::string("-I").append(value));
   } else if (value_of(option, {"--gpu-architecture=", "-arch="}, value)) {
     real = value.rfind("sm_", 0) == 0;
     const std::string number = value.substr(std::min(value.size(), value.find('_') + 1));
