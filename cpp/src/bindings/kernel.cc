@@ -149,8 +149,9 @@ py::dict telemetry_dict(KernelBox& box, std::optional<std::uint32_t> instance) {
                   "failed"_a = t.failed + t.refused, "dropped"_a = t.inbox.dropped, "expired"_a = t.expired,
                   "restarts"_a = t.restarts, "accepted"_a = t.inbox.accepted, "in_flight"_a = t.inbox.in_flight,
                   "high_water"_a = t.inbox.high_water, "dead_lettered"_a = t.inbox.dead_lettered,
-                  "sent_to_host"_a = t.outbox.accepted, "linked"_a = t.linked, "errors_reported"_a = t.reported, "last_error"_a = t.last_error,
-                  "handler"_a = histogram_dict(t.handler), "queueing"_a = histogram_dict(t.queueing));
+                  "sent_to_host"_a = t.outbox.accepted, "linked"_a = t.linked, "errors_reported"_a = t.reported,
+                  "last_error"_a = t.last_error, "handler"_a = histogram_dict(t.handler),
+                  "queueing"_a = histogram_dict(t.queueing));
 }
 
 // Where the state is on a device, what is shown of it is a copy.
