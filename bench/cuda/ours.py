@@ -30,9 +30,9 @@ def static_library() -> Path:
 def device_code_of(setting: Setting, handler: Any) -> dict[str, Any]:
     """The handler's code for this device, as the package compiles it."""
     with setting.runtime() as rt:
-        if rt._cuda is None:
+        if not rt._cuda:
             raise GpuError(f"the {rt.backend} backend runs no device code")
-        return device_code(handler, handler.device_engine(rt._cuda))
+        return device_code(handler, handler.device_engine(rt._cuda[0]))
 
 
 @contextlib.contextmanager

@@ -454,7 +454,7 @@ class Runtime:
             self.close()
 
     def __del__(self) -> None:
-        core = cast("_core.Runtime | None", self.__dict__.get("_core"))
+        core: _core.Runtime | None = getattr(self, "_core", None)
         if core is None or core.closed or not self._owned_here():
             return
         warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)

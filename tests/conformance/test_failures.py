@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import threading
 import time
 import traceback
+import weakref
 from typing import Any
 
 import pytest
@@ -426,9 +429,34 @@ def test_logging_tells_of_failures_and_does_not_flood(rt: rk.Runtime, caplog: py
     assert records[0].exc_info is not None
 
 
-def test_a_logger_that_raises_does_not_stop_the_kernel(rt: rk.Runtime) -> None:
-    import logging
+def test_an_exception_whose_traceback_leads_to_the_runtime_does_not_keep_it(
+    backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "pyringkernel")  # records keep the exception too
 
+    def remembered() -> weakref.ref[rk.Runtime]:
+        rt = rk.Runtime(backend=backend)
+
+        def fails(ctx: rk.Context, msg: Number) -> Number:
+            here = rt
+            raise ValueError(here)
+
+        kernel = rt.launch(fails, max_failures=64, failure_window=0.0)
+        for _ in range(300):  # more than are kept
+            with pytest.raises(HandlerError):
+                kernel.call(Number(1), timeout=W)
+        assert isinstance(kernel.last_error, ValueError)
+        rt.close()
+        assert isinstance(kernel.last_error, ValueError), "it is there after the end"
+        return weakref.ref(rt)
+
+    gone = remembered()
+    for _ in range(2):
+        gc.collect()
+    assert gone() is None
+
+
+def test_a_logger_that_raises_does_not_stop_the_kernel(rt: rk.Runtime) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise KeyboardInterrupt

@@ -460,6 +460,22 @@ def test_a_forgotten_watch_does_not_keep_its_runtime(backend: str) -> None:
     assert gone() is None
 
 
+def test_a_callback_that_leads_to_its_runtime_does_not_keep_it(backend: str) -> None:
+    def watched() -> weakref.ref[rk.Runtime]:
+        heard: list[Any] = []
+        runtime = rk.Runtime(backend=backend)
+        runtime.registry.watch("*", lambda event: heard.append((runtime, event)))
+        runtime.launch(sink, name="k").terminate()
+        runtime.close()
+        assert len(heard) == 2
+        return weakref.ref(runtime)
+
+    gone = watched()
+    for _ in range(2):
+        gc.collect()
+    assert gone() is None
+
+
 def test_the_registry_of_a_closed_runtime_is_empty(rt: rk.Runtime, until: Callable[..., Any]) -> None:
     heard = Heard()
     for n in range(5):

@@ -127,7 +127,7 @@ def test_the_first_one_that_fits_the_driver_is_taken(monkeypatch: pytest.MonkeyP
 
 def test_one_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, fake((11, 8)))
-    with pytest.raises(rk.NvrtcError, match=r"NVRTC 11\.8 \(/nvrtc\.so\) is too old: needed is 12\.0"):
+    with pytest.raises(rk.NvrtcError, match=r"NVRTC 11\.8 \(/nvrtc\.so\) is too old: needed is 12\.4"):
         find(DRIVER_13)
 
 

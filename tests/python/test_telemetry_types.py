@@ -244,6 +244,7 @@ KERNEL = {
     "accepted": 2**63 + 1,
     "in_flight": 7,
     "high_water": 8,
+    "linked": 6,
     "errors_reported": 11,
     "last_error": 0xFFFF0001,
     "handler": core_of([100, 200, 300]),

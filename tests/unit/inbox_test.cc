@@ -439,6 +439,32 @@ TEST_F(InboxTest, a_thread_has_a_lane_of_each_priority) {
   });
 }
 
+// A thread that knows many inboxes and sees others come and go.
+TEST_F(InboxTest, a_thread_lets_go_of_lanes_of_closed_inboxes) {
+  on_a_thread([this] {
+    std::vector<std::unique_ptr<Inbox>> living;
+    const auto make = [this] {
+      auto inbox = std::make_unique<Inbox>(memory_, &owner_);
+      EXPECT_NE(inbox->lane_of_thread(with(kNormal)), nullptr);
+      return inbox;
+    };
+    for (int i = 0; i < 500; ++i) living.push_back(make());
+    for (int i = 0; i < 500; ++i) make()->close();
+    EXPECT_LE(memory_->living(), 500 + 65);
+    Lane* lane = living[0]->lane_of_thread(with(kNormal));
+    for (const auto& inbox : living) inbox->close();
+    {
+      const Inbox::KeepsLanes keeps;
+      const auto another = make();
+      Inbox::forget_closed();
+      EXPECT_TRUE(lane->closed()) << "it is still there";
+    }
+    living.clear();  // an inbox has its lanes too
+    Inbox::forget_closed();
+    EXPECT_LE(memory_->living(), 1);
+  });
+}
+
 TEST_F(InboxTest, the_lanes_of_a_thread_go_after_it_and_what_it_sent_stays) {
   constexpr std::uint64_t kThreads = 100;
   for (std::uint64_t n = 0; n < kThreads; ++n) {

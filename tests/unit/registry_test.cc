@@ -233,6 +233,33 @@ TEST(Registry, unwatch_waits_for_the_callback_that_runs_and_drops_what_is_due) {
   EXPECT_EQ(calls, 1) << "b was due when the watch ended";
 }
 
+TEST(Registry, at_the_end_all_callbacks_go_and_hear_before_it_what_happened_before) {
+  Registry registry;
+  bool gone = false;
+  std::shared_ptr<CallsWhenItGoes> captured(new CallsWhenItGoes{&registry, &gone});
+  const std::uint64_t idle = registry.watch("nothing", [captured](const RegistryEvent&) {});
+  captured.reset();
+  Gate gate;
+  Texts seen;
+  registry.watch("*", [&](const RegistryEvent& event) {
+    if (event.name == "first") gate.pass();
+    seen.push_back(text_of(event));
+  });
+  std::thread slow([&] { registry.add("first", 1); });
+  gate.wait_until_entered();
+  registry.add("second", 2);
+  registry.unwatch_all();  // waits for nobody
+  EXPECT_TRUE(gone);
+  registry.add("third", 3);
+  gate.open();
+  slow.join();
+  EXPECT_EQ(seen, Texts({"+first1", "+second2"}));
+  registry.unwatch(idle);
+  registry.unwatch(registry.watch("*", into(seen)));
+  registry.add("fourth", 4);
+  EXPECT_EQ(seen.size(), 2u);
+}
+
 TEST(Registry, a_callback_whose_end_was_waited_for_is_gone_although_its_thread_goes_on_elsewhere) {
   Registry registry;
   Gate first, second;

@@ -223,8 +223,32 @@ void translate_errors(std::exception_ptr error) {
   }
 }
 
+// The collector's view of a box: what leads back to it is what its handler raised.
+KernelBox* made_box(PyObject* self) {
+  return static_cast<KernelBox*>(reinterpret_cast<py::detail::instance*>(self)->get_value_and_holder().value_ptr());
+}
+
+int box_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  KernelBox* box = made_box(self);
+  if (box != nullptr && box->errors) Py_VISIT(box->errors->all().ptr());
+  return 0;
+}
+
+int box_clear(PyObject* self) {
+  if (KernelBox* box = made_box(self)) box->errors.reset();
+  return 0;
+}
+
+void make_collectable(PyHeapTypeObject* heap_type) {
+  PyTypeObject& type = heap_type->ht_type;
+  type.tp_flags |= Py_TPFLAGS_HAVE_GC;
+  type.tp_traverse = box_traverse;
+  type.tp_clear = box_clear;
+}
+
 void bind_kernel_class(py::module_& module) {
-  py::class_<KernelBox> kernel(module, "Kernel");
+  py::class_<KernelBox> kernel(module, "Kernel", py::custom_type_setup(&make_collectable));
   kernel.def("activate", &activate, py::arg("timeout") = 5.0)
       .def(
           "deactivate", [](KernelBox& b, const py::object& t) { make_move(b, t, &Kernel::deactivate); },
@@ -252,8 +276,7 @@ void bind_kernel_class(py::module_& module) {
       .def_property_readonly("hung", [](KernelBox& b) { return readable(b).kernel->hung(); })
       .def_property_readonly("busy", [](KernelBox& b) { return readable(b).kernel->busy(); })
       .def_property_readonly(
-          "last_error",
-          [](KernelBox& b) { return readable(b).python ? py::object(b.python->last_error()) : py::object(py::none()); },
+          "last_error", [](KernelBox& b) { return readable(b).errors ? b.errors->newest() : py::object(py::none()); },
           "The newest exception of the handler, with its traceback; None.")
       .def_property_readonly("accepts", [](KernelBox& b) { return py::tuple(py::cast(readable(b).accepts)); })
       .def_property_readonly("backend", [](KernelBox& b) { return readable(b).kernel->backend().name(); })

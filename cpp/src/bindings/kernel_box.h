@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "ask_port.h"
@@ -37,6 +38,7 @@ struct KernelBox : Initialised {
   std::vector<pybind11::type> accepts;
   std::shared_ptr<AskPorts> asks;
   std::shared_ptr<PythonHandler> python;  // one of the two
+  std::optional<HandlerErrors> errors;    // of `python`
   std::shared_ptr<MachineHandler> native;
   pybind11::object native_state;  // the class of its state, or None
   std::uint32_t generation = fork_generation();

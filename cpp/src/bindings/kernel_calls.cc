@@ -45,8 +45,9 @@ PyObject* raise_gone(const KernelBox& box) {
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
   PyErr_Fetch(&type, &value, &traceback);
   PyErr_NormalizeException(&type, &value, &traceback);
-  if (value != nullptr && box.python && !box.python->last_error().is_none()) {
-    PyException_SetCause(value, pybind11::object(box.python->last_error()).release().ptr());
+  if (value != nullptr && box.errors) {
+    pybind11::object newest = box.errors->newest();
+    if (!newest.is_none()) PyException_SetCause(value, newest.release().ptr());
   }
   PyErr_Restore(type, value, traceback);
   return nullptr;
@@ -257,7 +258,7 @@ PyObject* raise_handler_error(const KernelBox& box, std::uint64_t message_id) {
     return raise("HandlerError", "the handler of kernel '%s' failed: %s", box.kernel->name().c_str(),
                  box.native->take_error(message_id).c_str());
   }
-  const pybind11::object cause = box.python->take_error(message_id);
+  const pybind11::object cause = box.errors ? box.errors->take(message_id) : pybind11::none();
   PyObject* shown = PyObject_Repr(cause.ptr());
   if (shown == nullptr) {  // an exception that cannot even be shown
     PyErr_Clear();

@@ -50,7 +50,6 @@ PythonHandler::PythonHandler(py::object callable, py::object state, const std::v
     if (layout == nullptr) throw py::error_already_set();
     type_ids_.push_back(layout->layout->type_id);
   }
-  last_error_ = py::none();
 }
 
 // May run on any thread, and after the interpreter is gone: then the objects are left to the process's end.
@@ -61,8 +60,8 @@ PythonHandler::~PythonHandler() {
     PyObject* pointer = object.release().ptr();
     if (!finalizing) Py_XDECREF(pointer);
   };
-  for (py::object* object : {&callable_, &initial_, &on_error_, &resolve_, &last_error_}) drop(*object);
-  for (auto& [id, error] : errors_) drop(error);
+  for (py::object* object : {&callable_, &initial_, &on_error_, &resolve_}) drop(*object);
+  if (errors_) drop(errors_->all());
   for (py::type& type : accepts_) drop(type);
   for (auto& mine : instances_) {
     if (!mine) continue;
@@ -102,6 +101,7 @@ void PythonHandler::ends() {
   callable_ = py::none();
   on_error_ = py::none();
   resolve_ = py::none();
+  errors_.reset();
   for (auto& mine : instances_) {
     if (!mine) continue;
     mine->box->resolve = py::none();
@@ -207,33 +207,23 @@ Outcome PythonHandler::fail(std::uint64_t message_id, Outcome outcome) {
   if (traceback != nullptr && value != nullptr) PyException_SetTraceback(value, traceback);
   Py_XDECREF(type);
   Py_XDECREF(traceback);
-  last_error_ = py::reinterpret_steal<py::object>(value);
-  errors_.emplace_back(message_id, last_error_);
-  if (errors_.size() > 256) errors_.pop_front();
-  PyObject* told = PyObject_CallOneArg(on_error_.ptr(), last_error_.ptr());
+  const auto error = py::reinterpret_steal<py::object>(value);
+  errors_->add(message_id, error);
+  PyObject* told = PyObject_CallOneArg(on_error_.ptr(), error.ptr());
   if (told == nullptr) PyErr_Clear();  // logging must not break the loop
   Py_XDECREF(told);
   return outcome;
 }
 
 std::string PythonHandler::error_text(std::uint32_t) {
-  if (last_error_.is_none()) return {};
-  PyObject* shown = PyObject_Repr(last_error_.ptr());
+  const py::object error = errors_->newest();
+  if (error.is_none()) return {};
+  PyObject* shown = PyObject_Repr(error.ptr());
   const char* text = shown != nullptr ? PyUnicode_AsUTF8(shown) : nullptr;
-  std::string result = text != nullptr ? text : Py_TYPE(last_error_.ptr())->tp_name;
+  std::string result = text != nullptr ? text : Py_TYPE(error.ptr())->tp_name;
   if (text == nullptr) PyErr_Clear();  // an exception that cannot even be shown
   Py_XDECREF(shown);
   return result;
-}
-
-py::object PythonHandler::take_error(std::uint64_t message_id) {
-  for (auto entry = errors_.begin(); entry != errors_.end(); ++entry) {
-    if (entry->first != message_id) continue;
-    py::object error = std::move(entry->second);
-    errors_.erase(entry);
-    return error;
-  }
-  return py::none();
 }
 
 }  // namespace rk::py

@@ -4,12 +4,13 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
-#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "handler_errors.h"
 #include "message_object.h"
 #include "ringkernel/runtime/buffer_table.h"
 #include "ringkernel/runtime/handler.h"
@@ -65,9 +66,8 @@ class PythonHandler final : public Handler {
   // True on a thread that is inside this handler: waiting there for this kernel would wait for ever.
   bool runs_here() const;
 
-  // The exception that handling `message_id` ended with, and forgets it; None when unknown.
-  pybind11::object take_error(std::uint64_t message_id);
-  const pybind11::object& last_error() const { return last_error_; }
+  // Of this handler until it ends, then of whoever has it.
+  const HandlerErrors& errors() const { return *errors_; }
 
  private:
   struct Instance {
@@ -88,9 +88,8 @@ class PythonHandler final : public Handler {
   std::vector<pybind11::type> accepts_;
   std::vector<std::uint32_t> type_ids_;
   std::vector<std::vector<ReferenceField>> references_;
-  std::vector<std::unique_ptr<Instance>> instances_;               // made when first needed
-  std::deque<std::pair<std::uint64_t, pybind11::object>> errors_;  // newest last, bounded
-  pybind11::object last_error_;
+  std::vector<std::unique_ptr<Instance>> instances_;  // made when first needed
+  std::optional<HandlerErrors> errors_{std::in_place};
 };
 
 void bind_context(pybind11::module_& module);

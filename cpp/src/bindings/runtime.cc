@@ -184,6 +184,7 @@ std::shared_ptr<Handler> handler_from(RuntimeBox& box, const py::dict& o, Kernel
   if (o["code"].is_none() && o["pointer"].is_none()) {
     made->python = std::make_shared<PythonHandler>(o["callable"], o["state"], made->accepts, o["on_error"],
                                                    o["resolve"], options.instances, references_from(o));
+    made->errors = made->python->errors();
     return made->python;
   }
   made->native = machine_handler_from(box, o, *made, options);

@@ -9,6 +9,9 @@
 namespace rk {
 namespace {
 
+// Lanes that were closed in this process, ever: whether it is time for a thread to let go of some.
+HostAtomics::Atomic<std::uint64_t> lanes_closed{0};
+
 // The lanes that this thread sends through; they are abandoned when it ends.
 class ThreadLanes {
  public:
@@ -24,30 +27,44 @@ class ThreadLanes {
   }
 
   Lane* add(std::uint64_t key, std::shared_ptr<Lane> lane) {
-    forget_closed();
+    forget_if_worthwhile();
     Lane* added = lane.get();
     lanes_[key] = std::move(lane);
     return remember(key, added);
   }
 
- private:
-  static constexpr std::size_t kFew = 64;
-
-  // Each time while there are few, else when there are twice as many as were left the last time.
   void forget_closed() {
-    if (lanes_.size() >= kFew && lanes_.size() < 2 * left_) return;
+    if (kept_ != 0) return;
+    seen_closed_ = lanes_closed.load_relaxed();  // S before looking: what closes meanwhile counts for the next time
     std::erase_if(lanes_, [](const auto& entry) { return entry.second->closed(); });
-    left_ = lanes_.size();
+    last_key_ = kNone;
   }
+
+  // Of many lanes none is looked at for each closed one; and what closed ones hold is no more than a few.
+  void forget_if_worthwhile() {
+    const std::uint64_t closed = lanes_closed.load_relaxed() - seen_closed_;  // S
+    if (closed >= kFew || (closed != 0 && 2 * closed >= lanes_.size())) forget_closed();
+  }
+
+  void keep() {
+    forget_if_worthwhile();
+    ++kept_;
+  }
+  void keep_no_more() { --kept_; }
+
+ private:
+  static constexpr std::uint64_t kFew = 64;
+  static constexpr std::uint64_t kNone = ~std::uint64_t{0};
 
   Lane* remember(std::uint64_t key, Lane* lane) {
     last_key_ = key;
     return last_ = lane;
   }
 
-  std::uint64_t last_key_ = ~std::uint64_t{0};  // the lane of the last send, most likely of the next one too
+  std::uint64_t last_key_ = kNone;  // the lane of the last send, most likely of the next one too
   Lane* last_ = nullptr;
-  std::size_t left_ = 0;
+  std::uint64_t seen_closed_ = 0;
+  int kept_ = 0;
   std::unordered_map<std::uint64_t, std::shared_ptr<Lane>> lanes_;
 };
 
@@ -233,7 +250,13 @@ void Inbox::close() {
   const std::lock_guard lock(mutex_);
   closed_.store_relaxed(1);  // S
   for (const auto& lane : lanes_) lane->close();
+  lanes_closed.fetch_add_relaxed(lanes_.size());  // S
 }
+
+void Inbox::forget_closed() { thread_lanes().forget_closed(); }
+
+Inbox::KeepsLanes::KeepsLanes() { thread_lanes().keep(); }
+Inbox::KeepsLanes::~KeepsLanes() { thread_lanes().keep_no_more(); }
 
 RingStats Inbox::stats() const {
   const std::lock_guard lock(mutex_);

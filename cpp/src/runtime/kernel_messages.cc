@@ -65,6 +65,7 @@ std::uint64_t Kernel::send_many(const MessageHeader& like, const std::byte* payl
   header.source = Address::make(self_.node(), 0).word;
   const std::uint64_t first_id = message_ids_->fetch_add(count, std::memory_order_relaxed) + 1;
   const std::uint64_t first_time = clock_->tick_many(count).time;
+  const Inbox::KeepsLanes keeps;
   std::vector<Lane*> touched;
   std::uint64_t sent = 0;
   for (; sent < count; ++sent) {

@@ -67,6 +67,7 @@ std::uint64_t Registry::watch(std::string pattern, Callback callback) {
   watcher->callback = std::move(callback);
   const std::lock_guard lock(mutex_);
   watcher->id = ++last_id_;
+  if (over_) return watcher->id;
   watchers_.emplace(watcher->id, watcher);
   return watcher->id;
 }
@@ -89,6 +90,19 @@ void Registry::unwatch(std::uint64_t id) {
   waiting_[std::this_thread::get_id()] = id;
   gone_.wait(lock, [&] { return !watchers_.contains(id); });
   waiting_.erase(std::this_thread::get_id());
+}
+
+void Registry::unwatch_all() {
+  Watchers ended;  // outlives the lock, as above
+  const std::lock_guard lock(mutex_);
+  over_ = true;
+  for (auto entry = watchers_.begin(); entry != watchers_.end();) {
+    const std::shared_ptr<Watcher>& watcher = entry->second;
+    watcher->closed = true;
+    const bool idle = watcher->deliverer == std::thread::id() && watcher->due.empty();
+    if (idle) ended.push_back(watcher);
+    entry = idle ? watchers_.erase(entry) : std::next(entry);
+  }
 }
 
 // Would waiting for the watcher's callback to return never end? Its thread may be this one, or wait in unwatch() for a

@@ -203,7 +203,9 @@ std::vector<std::string> Runtime::close(std::uint64_t deadline_ns, const Kernel:
   topics_.close();
   // What on_end put off would not be done any more.
   for (const auto& kernel : kernels()) registry_.remove(kernel->name(), kernel->address().word);
+  registry_.unwatch_all();
   backend_->scheduler().stop(deadline_ns);
+  Inbox::forget_closed();
   return hung;
 }
 

@@ -47,8 +47,17 @@ class Inbox {
   // -- senders
   // nullptr when closed. Throws as Lane does. `sender`: nullptr for a thread.
   std::shared_ptr<Lane> open(const LaneOptions& options, std::shared_ptr<LaneSender> sender = nullptr);
-  // The calling thread's own lane; its memory goes after the thread. nullptr when closed.
+  // The calling thread's own lane. nullptr when closed. Its memory goes after the thread; when the inbox was closed,
+  // soon after, as the thread makes others, or when it calls forget_closed().
   Lane* lane_of_thread(const LaneOptions& options);
+  static void forget_closed();
+  // For who uses several lanes of its thread at once: none of them goes while there is one of these.
+  struct KeepsLanes {
+    KeepsLanes();
+    ~KeepsLanes();
+    KeepsLanes(const KeepsLanes&) = delete;
+    KeepsLanes& operator=(const KeepsLanes&) = delete;
+  };
   void announce(Lane& lane);  // after a publish
 
   // -- the receiver, one thread at a time

@@ -5,8 +5,8 @@
 // that finds another one at it leaves its event to that one and goes on. So nobody ever waits for a callback but
 // unwatch().
 //
-// Protection: kernels_, watchers_ and everything in a Watcher but the callback, waiting_: mutex_. Watcher::id, pattern:
-// constant. Watcher::callback: the thread that `deliverer` names.
+// Protection: kernels_, watchers_, over_ and everything in a Watcher but the callback, waiting_: mutex_. Watcher::id,
+// pattern: constant. Watcher::callback: the thread that `deliverer` names.
 #pragma once
 
 #include <condition_variable>
@@ -62,6 +62,10 @@ class Registry {
   // after the present run. An unknown id is no error.
   void unwatch(std::uint64_t id);
 
+  // Lets every callback go, once it was told what happened before; who watches from now on is told nothing. A callback
+  // that leads back to the registry's owner would keep it for ever otherwise.
+  void unwatch_all();
+
  private:
   struct Watcher {
     std::uint64_t id = 0;
@@ -85,6 +89,7 @@ class Registry {
   std::map<std::uint64_t, std::shared_ptr<Watcher>> watchers_;
   std::map<std::thread::id, std::uint64_t> waiting_;  // threads in unwatch(), and for which watcher
   std::uint64_t last_id_ = 0;
+  bool over_ = false;  // nobody is told anything any more
 };
 
 }  // namespace rk
