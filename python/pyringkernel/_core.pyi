@@ -239,6 +239,7 @@ class Kernel:
         priority: int | None = None,
         deadline: float | None = None,
         message_id: int | None = None,
+        after: Any = None,
     ) -> None: ...
     def try_send(
         self,

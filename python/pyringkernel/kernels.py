@@ -46,7 +46,9 @@ class Kernel:
     """A launched kernel. Made by Runtime.launch().
 
     ``send``, ``try_send``, ``receive``, ``call`` and ``ask`` may be used from any thread. Each takes ``instance=``,
-    ``priority=`` (Priority) and ``deadline=`` (seconds from now in which a handler must have begun).
+    ``priority=`` (Priority) and ``deadline=`` (seconds from now in which a handler must have begun). ``send`` also takes
+    ``after=``: a CUDA stream of others, behind whose work the message is sent; raises BackendUnavailableError without a
+    driver, DeviceError when the stream does not take it.
     """
 
     __slots__ = ("__weakref__", "_core", "_device", "_engine", "_runtime", "ask", "call", "receive", "send", "try_send")

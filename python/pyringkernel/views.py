@@ -23,7 +23,7 @@ class FieldView:
     and DLPack where its elements are numbers: ``numpy.asarray``, ``cupy.asarray``, ``torch.from_dlpack`` take it.
 
     Whoever looks while a handler runs sees what that has written so far: deactivate the kernel first. It keeps the
-    kernel; memory of a device goes when the kernel has ended.
+    kernel, and with it the memory.
     """
 
     def __init__(

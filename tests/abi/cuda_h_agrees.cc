@@ -48,6 +48,7 @@ RK_SAME(memcpy_dtoh_async, cuMemcpyDtoHAsync_v2)
 RK_SAME(stream_create_with_priority, cuStreamCreateWithPriority)
 RK_SAME(stream_destroy, cuStreamDestroy_v2)
 RK_SAME(stream_query, cuStreamQuery)
+RK_SAME(launch_host_func, cuLaunchHostFunc)
 RK_SAME(launch_kernel, cuLaunchKernel)
 RK_SAME(launch_cooperative, cuLaunchCooperativeKernel)
 #if CUDA_VERSION >= 12040

@@ -169,6 +169,8 @@ class Program:
                 counts.call(kernel)
             with self.step("use"):
                 counts.send(kernel, 100)
+            with self.step("use"):
+                counts.send_after_stream(kernel)
             with self.step("states"):
                 kernel.snapshot(timeout=20)
             with self.step("states"):
@@ -202,6 +204,10 @@ class Counts:
         for _ in range(number):
             kernel.send(Number(value=1), timeout=20)
             self.sent += 1
+
+    def send_after_stream(self, kernel: rk.Kernel) -> None:
+        kernel.send(Number(value=1), after=0, timeout=20)
+        self.unsure += 1  # a device that fails meanwhile does not come to it
 
     def call(self, kernel: rk.Kernel) -> None:
         try:

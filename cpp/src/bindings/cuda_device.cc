@@ -1,7 +1,7 @@
 // NVIDIA's driver and its devices, as Python asks for them before it makes a runtime.
 //
 // Protection: opened_in: its mutex.
-#include "cuda/device.h"
+#include "cuda_device.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "bindings.h"
+#include "cuda/device.h"
 #include "errors.h"
 
 namespace rk::py {
@@ -43,20 +44,22 @@ std::tuple<std::string, int, int> driver_facts() {
   return {driver.path(), driver.version(), driver.device_count()};
 }
 
-// Makes its context, which takes a while and memory of the device; it is kept as long as the object.
+}  // namespace
+
 std::shared_ptr<cuda::Device> open_device(int index) {
-  const py::gil_scoped_release release;
   driver_of_this_process();
   return cuda::Device::open(index);
 }
-
-}  // namespace
 
 void bind_cuda(py::module_& module) {
   using cuda::Device;
   module.def("cuda_driver", &driver_facts);
   py::class_<Device, std::shared_ptr<Device>>(module, "CudaDevice")
-      .def(py::init(&open_device), py::arg("index"))
+      .def(py::init([](int index) {
+             const py::gil_scoped_release release;
+             return open_device(index);
+           }),
+           py::arg("index"))
       .def_property_readonly("index", &Device::index)
       .def_property_readonly("name", [](const Device& d) { return d.traits().name; })
       .def_property_readonly(

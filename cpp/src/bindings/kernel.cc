@@ -193,6 +193,8 @@ py::object state_object(KernelBox& box, std::uint32_t instance) {
 // Where the state lies: its address, and the CUDA device, or -1 for the host's memory. Whoever uses it keeps the
 // kernel.
 py::tuple state_place(KernelBox& box, std::uint32_t instance) {
+  const Resident::StatePlace place = readable(box).kernel->state_place(instance);
+  if (place.device >= 0) return py::make_tuple(place.address, place.device);
   const py::object state = state_object(box, instance);
   if (state.is_none()) throw py::value_error("the kernel has no state");
   return py::make_tuple(reinterpret_cast<std::uintptr_t>(reinterpret_cast<MessageObject*>(state.ptr())->payload), -1);

@@ -51,6 +51,7 @@ struct SendOptions {
   int priority = -1;             // -1: the message's own
   std::uint64_t deadline = 0;    // NTP64; 0: the message's own
   std::uint64_t message_id = 0;  // 0: a new one
+  PyObject* after = nullptr;     // borrowed; a CUDA stream
 };
 
 // "now + seconds" as NTP64. False with InvalidArgumentError set.

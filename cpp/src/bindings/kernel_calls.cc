@@ -1,12 +1,14 @@
 // send, try_send, receive and call as plain C functions.
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "kernel_box.h"
 #include "ring_box.h"
+#include "stream_send.h"
 
 namespace rk::py {
 
@@ -109,6 +111,10 @@ bool take_option(const KernelBox& box, const char* name, PyObject* value, SendOp
     return true;
   }
   if (value == Py_None) return true;
+  if (std::strcmp(name, "after") == 0) {
+    options->after = value;
+    return true;
+  }
   if (std::strcmp(name, "instance") == 0) {
     if (!take_number(value, name, box.kernel->instances() - 1, "the index of an instance", &number)) return false;
     options->instance = static_cast<std::int64_t>(number);
@@ -208,7 +214,7 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
   SendOptions options;
   MessageHeader header;
   if (box == nullptr ||
-      !parse_send(*box, args, count, names, " timeout instance priority deadline message_id ", &options)) {
+      !parse_send(*box, args, count, names, " timeout instance priority deadline message_id after ", &options)) {
     return nullptr;
   }
   std::uint64_t deadline = 0;
@@ -216,6 +222,15 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
   if (!prepare(*box, args[0], 0, options, &header)) return nullptr;
   auto* message = reinterpret_cast<MessageObject*>(args[0]);
   const std::uint32_t instance = instance_for(*box, options, header, *message);
+  if (options.after != nullptr) {
+    const std::uint64_t now = HostAtomics::monotonic_ns();
+    const std::uint64_t patience = options.timeout == nullptr ? kDefaultTimeoutNs
+                                   : deadline == kNoDeadline  ? kNoDeadline
+                                                              : deadline - std::min(deadline, now);
+    if (!send_after(*box, options.after, header, message->payload, instance, patience)) return nullptr;
+    message->store_header(header);
+    Py_RETURN_NONE;
+  }
   int sent = send_until(*box, message, header, instance, 0);
   if (sent == 0) {
     if (!may_wait_for(*box, "send")) return nullptr;

@@ -12,6 +12,7 @@
 #include "native_handler.h"
 #include "ring_box.h"
 #include "ringkernel/runtime/cuda_backend.h"
+#include "stream_send.h"
 
 namespace rk::py {
 
@@ -292,6 +293,7 @@ std::vector<std::string> close_runtime(RuntimeBox& box, const py::object& timeou
   {
     const py::gil_scoped_release release;
     hung = runtime.close(deadline, Kernel::Poll(&poll_signals));
+    forget_stream_sends();
   }
   box.asks->end();
   return hung;

@@ -59,6 +59,18 @@ RK_API Result cuStreamWaitEvent(void* handle, void* mark, unsigned) {
   return rk::kOk;
 }
 
+// It is not called any more once the device has a fault: as the real one.
+RK_API Result cuLaunchHostFunc(void* handle, void (*function)(void*), void* given) {
+  RK_ENTER(cuLaunchHostFunc, kContext);
+  const auto stream = rk::stream_of(handle);
+  if (stream == nullptr) return rk::kInvalidHandle;
+  if (function == nullptr) return rk::kInvalidValue;
+  stream->push([device = &stream->device, function, given] {
+    if (device->sticky() == rk::kOk) function(given);
+  });
+  return rk::kOk;
+}
+
 RK_API Result cuEventCreate(void** event, unsigned) {
   RK_ENTER(cuEventCreate, kContext);
   *event = events().add(rk::make_event());

@@ -14,7 +14,7 @@
   F(cuMemcpyDtoH_v2) F(cuMemcpyHtoDAsync_v2) F(cuMemcpyDtoHAsync_v2) F(cuMemcpyDtoDAsync_v2) F(cuPointerGetAttribute)  \
   F(cuStreamCreate) F(cuStreamCreateWithPriority) F(cuStreamDestroy_v2) F(cuStreamSynchronize) F(cuStreamQuery)        \
   F(cuStreamWaitEvent) F(cuEventCreate) F(cuEventRecord) F(cuEventQuery) F(cuEventSynchronize) F(cuEventDestroy_v2)    \
-  F(cuEventElapsedTime) F(cuLaunchKernel) F(cuLaunchCooperativeKernel) F(cuLaunchKernelEx)
+  F(cuEventElapsedTime) F(cuLaunchKernel) F(cuLaunchCooperativeKernel) F(cuLaunchKernelEx) F(cuLaunchHostFunc)
 // clang-format on
 
 namespace rk_double {

@@ -97,7 +97,10 @@ enum class PointerAttribute : int {
 enum class FunctionAttribute : int { kMaxDynamicShared = 8, kSharedCarveout = 9 };
 
 constexpr unsigned kHostMemoryPortable = 1, kHostMemoryMapped = 2;  // of mem_host_alloc
-constexpr unsigned kStreamNonBlocking = 1;                          // does not wait for the legacy default stream
+// What a stream calls on a thread of the driver.
+using HostFunction = void (*)(void*);
+
+constexpr unsigned kStreamNonBlocking = 1;  // does not wait for the legacy default stream
 
 // One function of the driver. `present` is false for an optional one that this driver has not.
 template <class... P>
@@ -142,6 +145,7 @@ struct Entry {
   F(stream_create_with_priority, "cuStreamCreateWithPriority", StreamHandle*, unsigned, int)                           \
   F(stream_destroy, "cuStreamDestroy_v2", StreamHandle)                                                                \
   F(stream_query, "cuStreamQuery", StreamHandle)                                                                       \
+  F(launch_host_func, "cuLaunchHostFunc", StreamHandle, HostFunction, void*)                                           \
   F(launch_kernel, "cuLaunchKernel", FunctionHandle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,       \
     unsigned, StreamHandle, void**, void**)                                                                            \
   F(launch_cooperative, "cuLaunchCooperativeKernel", FunctionHandle, unsigned, unsigned, unsigned, unsigned, unsigned, \

@@ -1,0 +1,20 @@
+// A message that a CUDA stream sends, when the work before it is done.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+
+#include "kernel_box.h"
+
+namespace rk::py {
+
+// `stream`: what _streams.place_of() knows. The message waits for room for at most `timeout_ns` when its turn comes,
+// and the stream with it; then it is a dead letter. False with an error set.
+bool send_after(const KernelBox& box, PyObject* stream, const MessageHeader& header, const std::byte* payload,
+                std::uint32_t instance, std::uint64_t timeout_ns);
+
+// Lets go of what was used for sends that are over. Not on a thread of the driver.
+void forget_stream_sends();
+
+}  // namespace rk::py
