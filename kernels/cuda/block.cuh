@@ -56,6 +56,8 @@ struct Block {
   u64 handled, reported, linked, failures;
   u32 last_error, phase, exits, told_phase;
   u32 finish, hold, leaves, dirty;
+  u32 came_back, rests;  // counted in GridBlock::returned, in resting
+  u64 rest_until, serve_until, patience, handled_before;
   u64 moment, idle_since;
   u32 nap, busy_told;
   // The way that is over its limit, and whether there are others; see LinkRing::limit. Written under the lock.

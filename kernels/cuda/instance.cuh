@@ -357,25 +357,77 @@ RK_OP bool without_messages(Block& block, SharedBytes& shared) {
   return true;
 }
 
-// A barrier of all instances must not lose one of them: see rk_device_sync_grid.
+// -- the end of a lease -----------------------------------------------------------------------------------------------
+
+// Nobody leaves before all do: the next lease begins when the last one has left, and a handler may take long. Messages
+// are taken as ever until each block has come back from the handler that the end found it in; then all rest, and leave
+// together. Who has messages rests for a while only, since another handler may have begun that does not return. A
+// barrier of all instances must not lose one of them: see rk_device_sync_grid.
+constexpr u64 kRest = 1000000, kMostRest = 50000000;  // ns
+
+RK_COLD void come_back(Block& block) {
+  if (block.came_back != 0) return;
+  block.came_back = 1;
+  block.patience = kRest;
+  rk_add_relaxed_gpu(&block.grid->returned, u32{1});  // G7
+}
+
+RK_COLD void begin_rest(Block& block) {
+  if (block.rests != 0) return;
+  block.rests = 1;
+  block.rest_until = rk_globaltimer() + block.patience;
+  rk_add_relaxed_gpu(&block.grid->resting, u32{1});  // G7
+}
+
+// False: all rest, which is the end.
+RK_COLD bool end_rest(Block& block) {
+  u32* resting = &block.grid->resting;
+  for (;;) {
+    const u32 count = rk_ld_relaxed_gpu(resting);  // G7
+    if (count == block.grid->instances) return false;
+    if (rk_cas_relaxed_gpu(resting, count, count - 1) == count) break;  // G7
+  }
+  block.rests = 0;
+  block.serve_until = rk_globaltimer() + block.patience / 4;
+  block.patience = block.patience * 2 < kMostRest ? block.patience * 2 : kMostRest;
+  return true;
+}
+
+// When the lease is over: whether to take no message. `able`: it might. Each lease is good for one message at least.
+RK_COLD bool stays_at_rest(Block& block, bool able) {
+  const GridBlock& grid = *block.grid;
+  come_back(block);
+  const bool together = rk_ld_relaxed_gpu(&grid.returned) == grid.instances &&    // G7
+                        rk_ld_relaxed_gpu(&grid.gathered) % grid.instances == 0;  // Y1: a number
+  const bool wants = able && waiting(block) != 0;
+  const u64 now = rk_globaltimer();
+  if (block.rests == 0) {
+    const bool serves = block.handled == block.handled_before || now < block.serve_until;
+    if (!together || (wants && serves)) return false;
+    begin_rest(block);
+    return true;
+  }
+  if (together && (!wants || now < block.rest_until)) return true;
+  return !end_rest(block);
+}
+
 RK_OP bool may_leave(const Block& block) {
   if (given_up(block)) return true;
-  return block.leaves != 0 && rk_ld_relaxed_gpu(&block.grid->gathered) % block.grid->instances == 0;  // Y1: a number
+  return block.rests != 0 && rk_ld_relaxed_gpu(&block.grid->resting) == block.grid->instances;  // G7
 }
 
 RK_OP void lead(Block& block, SharedBytes& shared) {
   Rest nap;
   while (block.phase != kPhaseEnded && !may_leave(block)) {
     const bool ready = attend(block, shared);
-    if (ready && block.leaves == 0) {
-      if (may_take(block) && take(block)) {
-        handle(block, shared);
-        release(block);
-        nap = Rest{};
-        continue;
-      }
-      if (without_messages(block, shared)) continue;
+    const bool rests = block.leaves != 0 && stays_at_rest(block, ready);
+    if (ready && !rests && may_take(block) && take(block)) {
+      handle(block, shared);
+      release(block);
+      nap = Rest{};
+      continue;
     }
+    if (ready && (!rests || waiting(block) == 0) && without_messages(block, shared)) continue;
     idle(block, nap);
   }
 }
@@ -404,7 +456,7 @@ RK_COLD void load_block(Block& block, GridBlock* grid, u32 instance, u64 lease) 
     block.read[p] = rk_ld_relaxed_gpu(nth(&work.read0, p));  // I2: own, of the lease before
     block.told[p] = static_cast<u32>(block.read[p]);
   }
-  block.handled = work.handled;
+  block.handled = block.handled_before = work.handled;
   block.reported = work.reported;
   block.linked = work.linked;
   block.failures = work.failures;
@@ -459,6 +511,8 @@ RK_OP void run_lease(Block& block, SharedBytes& shared) {
   load_latency(block.handler, latencies_of(block, block.grid->latencies, 0));
   load_latency(block.queueing, latencies_of(block, block.grid->latencies, 1));
   if (await_begin(block)) lead(block, shared);
+  come_back(block);
+  begin_rest(block);
   tell_unblocked(block);
   tell_busy(block, 0);
   order_all(block, shared, kOrderReport);

@@ -375,7 +375,8 @@ RK_COLD u32 look(Warp& warp, Clerk& clerk) {
   u32 todo = 0;
   const bool taken = rk_ld_acquire_cta(&router.turn) >= clerk.after && copied_until(router, clerk.after);  // R1
   if (clerk.pending && (given_up || taken)) todo |= kPassOn;
-  if (now >= clerk.ends || rk_ld_acquire_gpu(&grid.ended) == grid.instances) clerk.leaving = true;  // G4
+  if (now >= clerk.ends && rk_ld_relaxed_gpu(&grid.begun) == clerk.lease) clerk.leaving = true;  // G1: own
+  if (rk_ld_acquire_gpu(&grid.ended) == grid.instances) clerk.leaving = true;                    // G4
   if (clerk.leaving && grid.leave < clerk.lease) todo |= kLeave;
   if (rk_ld_acquire_gpu(&grid.left) == grid.instances) rk_st_release_cta(&router.over, u32{1});  // G3, R3
   return todo;
@@ -439,6 +440,8 @@ RK_OP void end_lease(GridBlock& grid, const Router& router, u64 lease) {
   DeviceLine& line = *at<DeviceLine>(grid.device_line);
   grid.down_read = router.turn;
   rk_st_relaxed_gpu(&grid.left, u32{0});            // G3: for the next lease, behind the end of this kernel
+  rk_st_relaxed_gpu(&grid.returned, u32{0});        // G7: the same
+  rk_st_relaxed_gpu(&grid.resting, u32{0});         // G7: the same
   rk_st_release_sys(&line.down_read, router.turn);  // D2
   rk_st_release_sys(&line.lease_ended, lease);      // G5: everything that the lease did
 }

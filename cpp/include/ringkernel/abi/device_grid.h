@@ -384,6 +384,7 @@ RK_DEFINE_ABI_STRUCT(LinkTarget, 32, RK_LINK_TARGET_FIELDS)
 //   failure_times max_failures words of each instance
 //   gathered      blocks that came to a barrier of all instances
 //   ended         instances that are over; left: blocks that have left this lease
+//   returned      blocks that have seen the lease's end; resting: those that take no message because of it
 #define RK_GRID_BLOCK_FIELDS(F)                \
   F(GridBlock, u32, magic, 0)                  \
   F(GridBlock, u32, abi_version, 4)            \
@@ -437,7 +438,9 @@ RK_DEFINE_ABI_STRUCT(LinkTarget, 32, RK_LINK_TARGET_FIELDS)
   F(GridBlock, u64, heartbeat, 440)            \
   F(GridBlock, u64, gathered, 448)             \
   F(GridBlock, u64, offset_at, 456)            \
-  F(GridBlock, Reserved<6>, reserved464, 464)
+  F(GridBlock, u32, returned, 464)             \
+  F(GridBlock, u32, resting, 468)              \
+  F(GridBlock, Reserved<5>, reserved472, 472)
 RK_DEFINE_ABI_STRUCT(GridBlock, 512, RK_GRID_BLOCK_FIELDS)
 
 // What is frozen between host and device: F(Struct, FIELD_LIST). A grid reports the sizes and offsets that its compiler

@@ -114,7 +114,7 @@ class Peer final : public InboxOwner, public LaneSender, public LateMail, public
   // There may be news of it: its status has to be looked at.
   bool busy() const {
     return aboard_ != 0 || !ways_in_.empty() || refers_ || backlog_ || waits_ || sender_.waiting() || held_ ||
-           record_.busy_since.load_relaxed() != 0;  // S
+           (finish_sent_ && !over_) || record_.busy_since.load_relaxed() != 0;  // S
   }
   std::uint64_t answered_epoch() const;
   void for_each_aboard(const MessageUse& use) const;
