@@ -52,6 +52,7 @@ NAMES = {
 LACKS = "RK_FAULTS_NVRTC_LACKS"
 RESULTS_OF_NVRTC = (11, 1, 3, 4, 5, 7)
 MOST_CALLS = 40
+NOT_ITS_OWN = rk.DeadLetterReason.UNDELIVERABLE  # a stream came to a kernel that was over
 STEPS = ("open", "launch", "use", "states", "terminate", "close", "let go")
 
 
@@ -229,7 +230,7 @@ class Counts:
             "waiting": told.in_flight,
             "dropped": stats.dropped,
             "dead": stats.dead_lettered,
-            "letters": len(rt.dead_letters.browse(kernel=kernel)),
+            "letters": sum(one.reason is not NOT_ITS_OWN for one in rt.dead_letters.browse(kernel=kernel)),
         }
 
 
