@@ -8,7 +8,6 @@ import importlib.machinery
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -323,25 +322,6 @@ def test_every_goal_is_measured_by_one_group(gpu_check: ModuleType, figures: Mod
     goals = [goal for group in run.GROUPS for goal in group.goals]
     assert sorted([*goals, *figures.DERIVED]) == sorted(goal.id for goal in figures.GOALS)
     assert run.arguments(["--only", "pairs"]).only == ["pairs"]
-
-
-def test_all_of_it_but_the_suite_runs_on_the_double(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    command = [sys.executable, str(ROOT / "scripts" / "gpu-check"), "--double", "--quick", "--no-build"]
-    command += ["--steps", "backend", "smoke", "memcheck", "litmus", "benchmark", "--within", "130"]
-    command += ["--build-dir", str(tmp_path / "build"), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=140)
-    last = done.stdout.splitlines()[-1]
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert last.startswith("DOUBLE: CPU threads, not a GPU; timings mean nothing | gpu-check: passed: doubles, backend")
-    found = json.loads((out / "results.json").read_text())
-    assert found["label"].startswith("DOUBLE")
-    assert [one["name"] for one in found["steps"] if one["status"] == "skipped"] == ["memcheck"]
-    assert all(one["value"] is None and not one["tails"] for one in found["figures"])
-    assert all(one["value"] is None for one in found["floors"])
-    assert [one["id"] for one in found["figures"] if one["verdict"] == "wrong"] == []
-    assert sum(one["why"] == "ran (double: no figure)" for one in found["figures"]) >= 24
-    assert all(one["seen"] and not one["forbidden"] and not one["blind"] for one in found["litmus"])
 
 
 # -- the host's side of the litmus tests
