@@ -420,7 +420,7 @@ RK_OP void lead(Block& block, SharedBytes& shared) {
   Rest nap;
   while (block.phase != kPhaseEnded && !may_leave(block)) {
     const bool ready = attend(block, shared);
-    const bool rests = block.leaves != 0 && stays_at_rest(block, ready);
+    const bool rests = block.leaves != 0 && stays_at_rest(block, ready && block.blocked == 0);
     if (ready && !rests && may_take(block) && take(block)) {
       handle(block, shared);
       release(block);

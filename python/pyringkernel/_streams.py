@@ -16,7 +16,7 @@ def place_of(stream: Any) -> tuple[int, int]:
 
 
 def _handle(stream: Any) -> int:
-    protocol = getattr(stream, "__cuda_stream__", None)
+    protocol: Any = getattr(stream, "__cuda_stream__", None)
     if protocol is not None:
         _, handle = protocol() if callable(protocol) else protocol
         return int(handle)
