@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from .errors import InvalidArgumentError
 
@@ -16,10 +16,10 @@ def place_of(stream: Any) -> tuple[int, int]:
 
 
 def _handle(stream: Any) -> int:
-    protocol: Any = getattr(stream, "__cuda_stream__", None)
+    protocol = getattr(stream, "__cuda_stream__", None)
     if protocol is not None:
-        _, handle = protocol() if callable(protocol) else protocol
-        return int(handle)
+        pair = cast("tuple[int, int]", protocol() if callable(protocol) else protocol)
+        return int(pair[1])
     for name in ("cuda_stream", "ptr"):  # PyTorch, CuPy
         handle = getattr(stream, name, None)
         if isinstance(handle, int) and _is_stream(stream):
