@@ -14,7 +14,7 @@ namespace rk::py {
 bool send_after(const KernelBox& box, PyObject* stream, const MessageHeader& header, const std::byte* payload,
                 std::uint32_t instance, std::uint64_t timeout_ns);
 
-// Lets go of what was used for sends that are over. Not on a thread of the driver.
+// Frees what a thread of the driver was the last to have. Not on one of those.
 void forget_stream_sends();
 
 }  // namespace rk::py
