@@ -400,9 +400,8 @@ class FakeHandler final : public Handler {
 
 class FakeGrid final : public GridKeeper {
  public:
-  FakeGrid(ResidentSpec spec, std::shared_ptr<WaitGraph> graph, Scheduler& scheduler)
-      : scheduler_(scheduler),
-        graph_(std::move(graph)),
+  FakeGrid(ResidentSpec spec, std::shared_ptr<WaitGraph> graph)
+      : graph_(std::move(graph)),
         device(spec, *spec.handler->device_code(), static_cast<FakeHandler*>(spec.handler)->body),
         bridge(ResidentSpec(spec), *spec.handler->device_code(), device.lines, *this, *graph_) {
     pump_ = std::thread([this] {
@@ -422,12 +421,12 @@ class FakeGrid final : public GridKeeper {
   }
   bool away() override { return !started_; }
   void wake() override {}
+  // It may be the last that has this grid, and a scheduler that was stopped drops it at once: on our own thread.
   void let_go(std::shared_ptr<void> kept) override {
-    scheduler_.later([last = std::move(kept)] {});
+    std::thread([last = std::move(kept)]() mutable { last.reset(); }).detach();
   }
 
  private:
-  Scheduler& scheduler_;
   std::shared_ptr<WaitGraph> graph_;
   bool started_ = false;  // in turns
 
@@ -480,7 +479,7 @@ class FakeBackend final : public Backend {
   std::unique_ptr<Resident> launch(ResidentSpec spec) override {
     if (spec.handler->device_code() == nullptr) return cpu_->launch(std::move(spec));
     ControlBlock& control = *spec.control;
-    last = std::make_shared<FakeGrid>(std::move(spec), graph_, cpu_->scheduler());
+    last = std::make_shared<FakeGrid>(std::move(spec), graph_);
     return std::make_unique<FakeResident>(*this, last, control);
   }
 
