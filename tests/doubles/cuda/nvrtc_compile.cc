@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <sstream>
 
 extern char** environ;
@@ -97,19 +96,47 @@ int run(const Words& words, const std::string& log) {
   return status;
 }
 
+// Takes ":number" from the end of a text.
+std::string number_at_end(std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon + 1 == text.size()) return {};
+  if (text.find_first_not_of("0123456789", colon + 1) != std::string::npos) return {};
+  std::string number = text.substr(colon + 1);
+  text.resize(colon);
+  return number;
+}
+
+struct Said {
+  std::string file, line, severity, text;
+};
+
+bool take_apart(const std::string& said, Said& out) {
+  for (const char* severity : {"fatal error", "error", "warning", "note"}) {
+    const std::string mark = std::string(": ").append(severity).append(": ");
+    const std::size_t at = said.find(mark);
+    if (at == std::string::npos) continue;
+    out = {said.substr(0, at), {}, severity, said.substr(at + mark.size())};
+    out.line = number_at_end(out.file);  // perhaps the column
+    const std::string before = number_at_end(out.file);
+    if (!before.empty()) out.line = before;
+    if (!out.line.empty()) return true;
+  }
+  return false;
+}
+
 // file:line:column: error: text -> file(line): error: text; and the line with their number.
 std::string as_nvrtc(const std::string& log, const std::string& name) {
-  static const std::regex place(R"(^(.+?):(\d+):(?:\d+:)? (fatal )?(error|warning|note): (.*)$)");
   std::istringstream lines(log);
   std::string out;
   int errors = 0;
   bool ours = false;
   for (std::string line; std::getline(lines, line);) {
-    std::smatch found;
-    if (std::regex_match(line, found, place)) {
-      errors += found[4] == "error" ? 1 : 0;
-      out += found[1].str() + "(" + found[2].str() + "): " + (found[3].matched ? "catastrophic " : "") +
-             found[4].str() + ": " + found[5].str() + "\n\n";
+    Said said;
+    if (take_apart(line, said)) {
+      const bool fatal = said.severity == "fatal error";
+      errors += fatal || said.severity == "error" ? 1 : 0;
+      out += said.file + "(" + said.line + "): " + (fatal ? "catastrophic error" : said.severity) + ": " + said.text +
+             "\n\n";
       ours = true;
     } else if (line.rfind("nvrtc double: ", 0) == 0 || (!ours && line.find("error") != std::string::npos)) {
       out += line + "\n";
