@@ -54,6 +54,7 @@ std::string image_of(void* nvrtc, const std::string& text) {
   call<int(void*, std::size_t*)>(nvrtc, "nvrtcGetCUBINSize", program, &size);
   std::string image(size, '\0');
   call<int(void*, char*)>(nvrtc, "nvrtcGetCUBIN", program, image.data());
+  call<int(void**)>(nvrtc, "nvrtcDestroyProgram", &program);
   return image;
 }
 
